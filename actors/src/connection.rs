@@ -1,0 +1,312 @@
+//! ConnectionActor: one import's linear history. It ticks, claims, decides the schema, drives the commit protocol, and
+//! is paused, resumed and drained. It never waits inside a handler, and row data never passes through it.
+//!
+//! | file | what of it |
+//! |---|---|
+//! | `connection.rs` | its parts, its birth and its end |
+//! | [`protocol`] | carries out what the commit state machine asks for |
+//! | [`batch`] | the open batch: which files are decoded, how each ended |
+//! | [`table`] | what the table is: its schema, its reference file, its creation |
+//! | [`pace`] | when to scan and when to claim: ticks and on-demand syncs |
+//! | [`control`] | pause, resume, sync, drain |
+
+mod batch;
+mod control;
+mod pace;
+mod protocol;
+mod table;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use connector_core::commit::CommitMachine;
+use connector_core::credit::Seat;
+use connector_core::error::{ErrorClass, Failure};
+use connector_core::events::{ImportStateChanged, StaleMessage};
+use connector_core::ids::{Generation, ImportName};
+use connector_core::ports::{ClaimAnswer, ImportRecord};
+use connector_core::spec::ImportSpec;
+use connector_core::status::{ImportState, StateReason};
+use connector_core::telemetry::ImportLabels;
+
+use self::batch::OpenWork;
+use self::pace::Pace;
+use self::table::TableView;
+use crate::appender::AppenderActor;
+use crate::decoder::DecoderActor;
+use crate::exit_guard::ExitGuard;
+use crate::io::{IoTasks, TaskPanicked};
+use crate::lister::ListerActor;
+use crate::messages::appending::ReadTable;
+use crate::messages::supervision::{ActorKind, BatchCommitted, ChildExited, ExitReason, StateChanged};
+use crate::world::{ImportPorts, ImportSeat, World};
+
+/// How a ConnectionActor reaches its supervisor.
+#[derive(Clone)]
+pub struct SupervisorLink {
+    pub exited: Recipient<ChildExited>,
+    pub state: Recipient<StateChanged>,
+    pub committed: Recipient<BatchCommitted>,
+}
+
+/// See the module.
+pub struct ConnectionActor {
+    spec: Arc<ImportSpec>,
+    labels: ImportLabels,
+    world: World,
+    ports: ImportPorts,
+    seat: Seat,
+    generation: Generation,
+    supervisor: SupervisorLink,
+    guard: ExitGuard,
+    tasks: IoTasks,
+    children: Option<Children>,
+    machine: CommitMachine,
+    /// The ledger's record as it was when this generation began.
+    record: Option<ImportRecord>,
+    table: TableView,
+    open: Option<OpenWork>,
+    pace: Pace,
+    state: ImportState,
+    random: fastrand::Rng,
+}
+
+struct Children {
+    lister: Addr<ListerActor>,
+    decoder: Addr<DecoderActor>,
+    appender: Addr<AppenderActor>,
+}
+
+/// An answer of the ledger. From an I/O task of the ConnectionActor to itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum LedgerAnswered {
+    Opened(Result<ImportRecord, Failure>),
+    SchemaDecided(Result<(), Failure>),
+    TableNoted(Result<(), Failure>),
+    Claimed(Result<ClaimAnswer, Failure>),
+    Staged(Result<(), Failure>),
+    Finalised(Result<(), Failure>),
+    /// The open batch was given back, or settled without a commit.
+    Closed(Result<(), Failure>),
+    PauseStored(Result<(), Failure>),
+}
+
+impl ConnectionActor {
+    /// One generation of an import, ready to be started on an arbiter.
+    pub fn new(
+        seat: &ImportSeat,
+        ports: ImportPorts,
+        world: World,
+        generation: Generation,
+        supervisor: SupervisorLink,
+        random: fastrand::Rng,
+    ) -> Self {
+        let import = seat.spec.name.clone();
+        Self {
+            labels: seat.labels(),
+            spec: Arc::clone(&seat.spec),
+            seat: seat.seat,
+            guard: ExitGuard::new(supervisor.exited.clone(), import, generation, ActorKind::Connection),
+            tasks: IoTasks::new(world.io.clone()),
+            world,
+            ports,
+            generation,
+            supervisor,
+            children: None,
+            machine: CommitMachine::new(),
+            record: None,
+            table: TableView::default(),
+            open: None,
+            pace: Pace::default(),
+            state: ImportState::Starting,
+            random,
+        }
+    }
+
+    fn import(&self) -> &ImportName {
+        &self.spec.name
+    }
+
+    /// The children are started bottom-up: each gets the address of the one it feeds.
+    fn start_children(&mut self, ctx: &mut Context<Self>) {
+        let guard = |actor| ExitGuard::new(ctx.address().recipient(), self.spec.name.clone(), self.generation, actor);
+        let tasks = || IoTasks::new(self.world.io.clone());
+        let appender = AppenderActor {
+            world: self.world.clone(),
+            ports: self.ports.clone(),
+            connection: ctx.address(),
+            tasks: tasks(),
+            guard: guard(ActorKind::Appender),
+            lanes: BTreeMap::new(),
+        }
+        .start();
+        let decoder = DecoderActor {
+            world: self.world.clone(),
+            ports: self.ports.clone(),
+            seat: self.seat,
+            connection: ctx.address(),
+            appender: appender.clone(),
+            tasks: tasks(),
+            guard: guard(ActorKind::Decoder),
+            queue: VecDeque::new(),
+            in_flight: 0,
+        }
+        .start();
+        let lister = ListerActor {
+            spec: Arc::clone(&self.spec),
+            labels: self.labels.clone(),
+            world: self.world.clone(),
+            ports: self.ports.clone(),
+            connection: ctx.address(),
+            tasks: tasks(),
+            guard: guard(ActorKind::Lister),
+        }
+        .start();
+        self.children = Some(Children { lister, decoder, appender });
+    }
+
+    /// Sends to the AppenderActor. Without children the actor is ending, and nothing needs to be sent any more.
+    fn appender(&self) -> Option<&Addr<AppenderActor>> {
+        self.children.as_ref().map(|children| &children.appender)
+    }
+
+    fn set_state(&mut self, state: ImportState, reason: Option<&Failure>) {
+        if self.state == state && reason.is_none() {
+            return;
+        }
+        self.state = state;
+        let reason = reason.map(StateReason::from);
+        ImportStateChanged { import: &self.labels, generation: self.generation, state, reason: reason.as_ref() }.emit();
+        self.supervisor.state.do_send(StateChanged {
+            import: self.import().clone(),
+            generation: self.generation,
+            state,
+            reason,
+        });
+    }
+
+    /// Ends the generation. The supervisor decides what follows.
+    fn end(&mut self, failure: Failure, ctx: &mut Context<Self>) {
+        self.pace.fail_syncs(&failure);
+        self.guard.failed(failure);
+        self.close(ctx);
+    }
+
+    /// Ends the generation because it was asked to.
+    fn finish(&mut self, ctx: &mut Context<Self>) {
+        self.guard.finished();
+        self.close(ctx);
+    }
+
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        // Dropping the addresses ends the children; their guards report to an actor that is gone, which is fine.
+        self.children = None;
+        ctx.stop();
+    }
+
+    /// Whether a message belongs to this life; if not, it is counted and must be dropped.
+    fn is_current(&self, sent_in: Generation, message: &'static str) -> bool {
+        let current = sent_in == self.generation;
+        if !current {
+            StaleMessage { import: &self.labels, message, sent_in, current: self.generation }.emit();
+        }
+        current
+    }
+}
+
+impl Actor for ConnectionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.start_children(ctx);
+        ImportStateChanged { import: &self.labels, generation: self.generation, state: self.state, reason: None }
+            .emit();
+        let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
+        let bucket = self.spec.uri.bucket().to_owned();
+        self.tasks.spawn("open import", ctx.address(), async move {
+            LedgerAnswered::Opened(ledger.open_import(&import, &bucket).await)
+        });
+    }
+}
+
+impl Handler<LedgerAnswered> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LedgerAnswered, ctx: &mut Self::Context) {
+        use LedgerAnswered::{Claimed, Closed, Finalised, Opened, PauseStored, SchemaDecided, Staged, TableNoted};
+        let failure = match message {
+            Opened(Ok(record)) => return self.ledger_opened(record),
+            SchemaDecided(Ok(())) => return self.schema_stored(ctx),
+            TableNoted(Ok(())) => return self.table_noted(ctx),
+            Claimed(Ok(answer)) => return self.claimed(answer, ctx),
+            Staged(Ok(())) => return self.batch_staged(ctx),
+            Finalised(Ok(())) => return self.batch_finalised(ctx),
+            Closed(Ok(())) => return self.batch_closed_without_commit(ctx),
+            PauseStored(Ok(())) => return,
+            Opened(Err(failure))
+            | SchemaDecided(Err(failure))
+            | TableNoted(Err(failure))
+            | Claimed(Err(failure))
+            | Staged(Err(failure))
+            | Finalised(Err(failure))
+            | Closed(Err(failure))
+            | PauseStored(Err(failure)) => failure,
+        };
+        self.end(failure, ctx);
+    }
+}
+
+impl ConnectionActor {
+    fn ledger_opened(&mut self, record: ImportRecord) {
+        self.pace.paused = record.paused;
+        self.record = Some(record);
+        if let Some(appender) = self.appender() {
+            appender.do_send(ReadTable { generation: self.generation });
+        }
+    }
+}
+
+impl Handler<ChildExited> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ChildExited, ctx: &mut Self::Context) {
+        if !self.is_current(message.generation, "ChildExited") {
+            return;
+        }
+        let failure = match message.reason {
+            ExitReason::Failed(failure) => failure,
+            ExitReason::Finished => Failure::bug("child_ended", format!("the {:?} ended by itself", message.actor)),
+            ExitReason::Panicked => Failure::bug("child_panicked", format!("the {:?} panicked", message.actor)),
+        };
+        self.end(failure, ctx);
+    }
+}
+
+impl Handler<TaskPanicked> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: TaskPanicked, ctx: &mut Self::Context) {
+        let failure = panic_failure(&message);
+        self.end(failure, ctx);
+    }
+}
+
+fn panic_failure(message: &TaskPanicked) -> Failure {
+    Failure::bug("task_panicked", format!("the task '{}' panicked; the log above has the place", message.task))
+}
+
+/// A child whose I/O task panicked ends; its guard tells the ConnectionActor.
+pub(crate) fn end_after_panic<A>(guard: &mut ExitGuard, message: TaskPanicked, ctx: &mut Context<A>)
+where
+    A: Actor<Context = Context<A>>,
+{
+    guard.failed(panic_failure(&message));
+    ctx.stop();
+}
+
+/// Whether a failure of one file is really a failure of the import: no other file would fare better.
+fn concerns_import(failure: &Failure) -> bool {
+    matches!(failure.class, ErrorClass::Config | ErrorClass::Fenced | ErrorClass::Bug)
+}

@@ -1,0 +1,159 @@
+//! Carries out what the commit state machine of `connector_core::commit` asks for, and tells it the answers.
+
+use std::sync::Arc;
+
+use actix::{AsyncContext, Context, Handler};
+use connector_core::commit::{Action, Event};
+use connector_core::error::Failure;
+use connector_core::events::{BatchAbandoned, BatchCommitted as Landed, BatchSettled, CommitUnsettled};
+use connector_core::ids::BatchSeq;
+use connector_core::ports::{CommitAnswer, TableCommit};
+
+use super::batch::is_ingested;
+use super::{ConnectionActor, LedgerAnswered};
+use crate::messages::appending::{CheckStaged, CommitAnswered, CommitBatch, ReadTable, StagedChecked};
+use crate::messages::supervision::BatchCommitted;
+
+impl ConnectionActor {
+    pub(super) fn perform(&mut self, action: Action, ctx: &mut Context<Self>) {
+        match action {
+            Action::Await => self.ready(ctx),
+            Action::Decode => self.decode_batch(ctx),
+            Action::Stage { .. } => self.stage_batch(ctx),
+            Action::CheckStaged { .. } => self.check_staged(ctx),
+            Action::Commit { .. } => self.commit_batch(ctx),
+            Action::ReadTable => self.read_table(),
+            Action::Finalise { seq, table_version } => self.finalise_batch(seq, table_version, ctx),
+            Action::Abandon { seq } => self.abandon_batch(seq, ctx),
+            Action::Settle { .. } => self.settle_batch(ctx),
+            Action::Stop(failure) => self.end(failure, ctx),
+        }
+    }
+
+    fn read_table(&self) {
+        if let Some(appender) = self.appender() {
+            appender.do_send(ReadTable { generation: self.generation });
+        }
+    }
+
+    fn check_staged(&mut self, ctx: &mut Context<Self>) {
+        let staged = self.open.as_ref().and_then(|open| open.staged.as_ref());
+        match (staged, self.appender()) {
+            (Some(staged), Some(appender)) => {
+                appender.do_send(CheckStaged { generation: self.generation, files: staged.files.clone() });
+            }
+            _ => self.end(Failure::bug("nothing_staged", "there is no staged batch to look at"), ctx),
+        }
+    }
+
+    fn commit_batch(&mut self, ctx: &mut Context<Self>) {
+        let work = self.open.as_ref().and_then(|open| open.staged.as_ref().map(|staged| (open, staged)));
+        let (Some((open, staged)), Some(record), Some(appender)) = (work, self.record.as_ref(), self.appender()) else {
+            return self.end(Failure::bug("nothing_staged", "there is no staged batch to commit"), ctx);
+        };
+        let commit =
+            TableCommit { import: record.uuid, seq: open.seq, batch_uuid: open.uuid, files: staged.files.clone() };
+        appender.do_send(CommitBatch { generation: self.generation, commit });
+    }
+
+    fn finalise_batch(&mut self, seq: BatchSeq, table_version: u64, ctx: &mut Context<Self>) {
+        self.pace.table_version = table_version;
+        let (ledger, import, now) = (Arc::clone(&self.ports.ledger), self.import().clone(), self.world.clock.now());
+        self.tasks.spawn("finalise", ctx.address(), async move {
+            LedgerAnswered::Finalised(ledger.finalise(&import, seq, table_version, now).await)
+        });
+    }
+
+    fn abandon_batch(&mut self, seq: BatchSeq, ctx: &mut Context<Self>) {
+        if let Some(open) = self.open.as_ref() {
+            let reason = "it was interrupted before it could be committed";
+            BatchAbandoned { import: &self.labels, seq, id: &open.id, reason }.emit();
+        }
+        self.open = None;
+        let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
+        self.tasks
+            .spawn("abandon", ctx.address(), async move { LedgerAnswered::Closed(ledger.abandon(&import, seq).await) });
+    }
+
+    pub(super) fn batch_staged(&mut self, ctx: &mut Context<Self>) {
+        let action = self.machine.on(Event::Staged);
+        self.perform(action, ctx);
+    }
+
+    /// The batch is in table and ledger: only now do metrics and tracker move.
+    pub(super) fn batch_finalised(&mut self, ctx: &mut Context<Self>) {
+        if let Some(open) = self.open.take() {
+            let results = Self::results_of(&open);
+            self.emit_results(&open, &results);
+            Landed {
+                import: &self.labels,
+                seq: open.seq,
+                id: &open.id,
+                files: results.iter().filter(|result| is_ingested(result)).count(),
+                rows: open.staged.as_ref().map_or(0, |staged| staged.rows),
+                bytes: open.staged.iter().flat_map(|staged| &staged.files).map(|file| file.bytes).sum(),
+                table_version: self.pace.table_version,
+                duration: open.staged_at.elapsed(),
+                at: self.world.clock.now(),
+            }
+            .emit();
+        }
+        self.supervisor
+            .committed
+            .do_send(BatchCommitted { import: self.import().clone(), generation: self.generation });
+        let action = self.machine.on(Event::Finalised);
+        self.perform(action, ctx);
+    }
+
+    /// The open batch ended in the ledger without a commit: given back, or none of its files brought a row.
+    pub(super) fn batch_closed_without_commit(&mut self, ctx: &mut Context<Self>) {
+        if let Some(open) = self.open.take() {
+            let results = Self::results_of(&open);
+            self.emit_results(&open, &results);
+            BatchSettled { import: &self.labels, seq: open.seq, id: &open.id, files: results.len() }.emit();
+        }
+        let action = self.machine.on(Event::Closed);
+        self.perform(action, ctx);
+    }
+}
+
+impl Handler<StagedChecked> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: StagedChecked, ctx: &mut Self::Context) {
+        if !self.is_current(message.generation, "StagedChecked") {
+            return;
+        }
+        match message.result {
+            Ok(intact) => {
+                let action = self.machine.on(Event::Intact(intact));
+                self.perform(action, ctx);
+            }
+            Err(failure) => self.end(failure, ctx),
+        }
+    }
+}
+
+impl Handler<CommitAnswered> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CommitAnswered, ctx: &mut Self::Context) {
+        if !self.is_current(message.generation, "CommitAnswered") {
+            return;
+        }
+        let unsettled = match &message.result {
+            Ok(CommitAnswer::Landed { .. }) => None,
+            Ok(CommitAnswer::Conflict) => Some(Failure::transient("conflict", "another commit took the place")),
+            Err(failure) => Some(failure.clone()),
+        };
+        if let (Some(failure), Some(open)) = (&unsettled, self.open.as_ref()) {
+            CommitUnsettled { import: &self.labels, seq: open.seq, id: &open.id, failure }.emit();
+        }
+        let event = match message.result {
+            Ok(answer) => Event::Committed(answer),
+            Err(failure) => Event::CommitUnknown(failure),
+        };
+        let action = self.machine.on(event);
+        self.perform(action, ctx);
+    }
+}

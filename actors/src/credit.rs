@@ -1,0 +1,195 @@
+//! Credit for memory: the accounts of `connector_core::credit`, shared between tasks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use connector_core::credit::{Accounts, FileOrder, Grant, Seat, Source, Ticket};
+use tokio::sync::oneshot;
+
+/// The process-wide memory budget. Cheap to clone.
+#[derive(Clone)]
+pub struct CreditPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    next_file: AtomicU64,
+}
+
+struct State {
+    accounts: Accounts,
+    waiting: HashMap<Ticket, oneshot::Sender<Credit>>,
+}
+
+impl CreditPool {
+    /// A budget of `limit` bytes for `imports` imports.
+    pub fn new(limit: u64, imports: usize) -> Self {
+        let state = State { accounts: Accounts::new(limit, imports), waiting: HashMap::new() };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), next_file: AtomicU64::new(0) }) }
+    }
+
+    /// Opens the account of one file. Files get credit in the order in which they enter.
+    pub fn enter(&self, seat: Seat) -> FileAccount {
+        let file = FileOrder(self.shared.next_file.fetch_add(1, Ordering::Relaxed));
+        self.lock().accounts.enter(seat, file);
+        FileAccount { pool: self.clone(), seat, file }
+    }
+
+    /// The most that one request gets, in bytes.
+    pub fn largest_request(&self) -> u64 {
+        self.lock().accounts.largest_request()
+    }
+
+    /// Whether anybody waits; open writers should then write out what they hold.
+    pub fn under_pressure(&self) -> bool {
+        self.lock().accounts.under_pressure()
+    }
+
+    /// Bytes granted now, and the budget.
+    pub fn usage(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.accounts.in_use(), state.accounts.limit())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands out grants. Never called with the lock held: a grant that nobody takes comes straight back.
+    fn deliver(&self, grants: Vec<Grant>) {
+        for grant in grants {
+            let waiter = self.lock().waiting.remove(&grant.ticket);
+            let credit = Credit { pool: self.clone(), source: grant.source, bytes: grant.bytes };
+            if let Some(waiter) = waiter {
+                // Refused means the asker is gone: the credit is dropped here and comes back.
+                let _ = waiter.send(credit);
+            }
+        }
+    }
+}
+
+/// One file's standing with the budget, from claim until it needs no more credit.
+pub struct FileAccount {
+    pool: CreditPool,
+    seat: Seat,
+    file: FileOrder,
+}
+
+impl FileAccount {
+    /// Waits for credit. `bytes` is cut to [`CreditPool::largest_request`].
+    pub async fn acquire(&self, bytes: u64) -> Credit {
+        let (sender, receiver) = oneshot::channel();
+        let (ticket, grants) = {
+            let mut state = self.pool.lock();
+            let (ticket, grants) = state.accounts.request(self.seat, self.file, bytes);
+            state.waiting.insert(ticket, sender);
+            (ticket, grants)
+        };
+        let mut withdrawal = Withdrawal { account: self, ticket: Some(ticket) };
+        self.pool.deliver(grants);
+        match receiver.await {
+            Ok(credit) => {
+                withdrawal.ticket = None;
+                credit
+            }
+            Err(_) => unreachable!("invariant: a request is answered or withdrawn, never forgotten"),
+        }
+    }
+}
+
+impl Drop for FileAccount {
+    fn drop(&mut self) {
+        let grants = self.pool.lock().accounts.leave(self.seat, self.file);
+        self.pool.deliver(grants);
+    }
+}
+
+/// Takes a request back when the task that waits for it is dropped.
+struct Withdrawal<'a> {
+    account: &'a FileAccount,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let pool = &self.account.pool;
+        let grants = {
+            let mut state = pool.lock();
+            state.waiting.remove(&ticket);
+            state.accounts.cancel(self.account.file, ticket)
+        };
+        pool.deliver(grants);
+    }
+}
+
+/// Permission to hold bytes; comes back on drop.
+pub struct Credit {
+    pool: CreditPool,
+    source: Source,
+    bytes: u64,
+}
+
+impl Credit {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it comes from the reserve that every block of the import's oldest file depends on.
+    pub fn is_reserve(&self) -> bool {
+        matches!(self.source, Source::Reserve(_))
+    }
+
+    /// Gives back what is not needed.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        if surplus > 0 {
+            self.bytes = bytes;
+            let grants = self.pool.lock().accounts.release(self.source, surplus);
+            self.pool.deliver(grants);
+        }
+    }
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::credit::MIN_BUDGET;
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn credit_comes_back_on_drop_and_wakes_who_waits() {
+        let pool = CreditPool::new(MIN_BUDGET, 1);
+        let file = pool.enter(Seat(0));
+        let first = file.acquire(u64::MAX).await;
+        let second = file.acquire(u64::MAX).await;
+        assert_eq!(first.bytes() + second.bytes(), MIN_BUDGET);
+        let mut third = Box::pin(file.acquire(1));
+        assert!((&mut third).now_or_never().is_none());
+        assert!(pool.under_pressure());
+        drop(first);
+        assert_eq!(third.await.bytes(), 1);
+        drop(second);
+        assert_eq!(pool.usage().0, 0);
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_goes_away_takes_its_request_along() {
+        let pool = CreditPool::new(MIN_BUDGET, 1);
+        let file = pool.enter(Seat(0));
+        let held = (file.acquire(u64::MAX).await, file.acquire(u64::MAX).await);
+        assert!(file.acquire(1).now_or_never().is_none());
+        assert!(!pool.under_pressure());
+        drop(held);
+        assert_eq!(pool.usage().0, 0);
+    }
+}

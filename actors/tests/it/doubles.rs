@@ -1,0 +1,346 @@
+//! A bucket and a table in memory that record what is asked of them, and a harness around one supervisor.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use connector_actors::credit::CreditPool;
+use connector_actors::messages::control::{Observed, QueryStates, Sync, SyncSummary};
+use connector_actors::supervisor::Supervisor;
+use connector_actors::world::{ImportPorts, ImportSeat, World};
+use connector_core::clock::SystemClock;
+use connector_core::credit::{DEFAULT_BUDGET, Seat};
+use connector_core::error::Failure;
+use connector_core::ids::{BatchUuid, ImportName, ImportUuid};
+use connector_core::object::{ListedObject, ObjectRef};
+use connector_core::ports::{
+    CommitAnswer, DataFileWriter, Destination, Ledger, ListPage, ObjectSource, PortResult, RowOrigin, StagedFile,
+    TableCommit, TableFacts,
+};
+use connector_core::schema::TableSchema;
+use connector_core::spec::{Access, ConnectionSpec, ImportSpec, Schedule};
+use connector_core::status::ImportState;
+use connector_core::uri::BucketUri;
+use connector_decode::Pool;
+use connector_ledger::SqliteLedger;
+use jiff::Timestamp;
+
+/// How long a test waits for something that should happen in milliseconds.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A bucket in memory.
+#[derive(Default)]
+pub struct MemoryBucket {
+    objects: Mutex<BTreeMap<String, (Bytes, Timestamp)>>,
+    /// Answers given instead of the next listings.
+    pub list_faults: Mutex<VecDeque<Failure>>,
+    /// Answers given instead of reads of a key, while there are any.
+    pub read_faults: Mutex<BTreeMap<String, VecDeque<Failure>>>,
+    pub lists: AtomicU64,
+}
+
+impl MemoryBucket {
+    pub fn put(&self, key: &str, body: impl Into<Bytes>, second: i64) {
+        let time = Timestamp::from_second(1_700_000_000 + second).expect("in range");
+        self.objects.lock().expect("lock").insert(key.to_owned(), (body.into(), time));
+    }
+
+    fn etag(body: &Bytes) -> String {
+        // Different bodies of one key differ in length or first bytes in these tests.
+        format!("{:x}-{:x}", body.len(), body.iter().fold(7u64, |hash, byte| hash.wrapping_mul(31) + u64::from(*byte)))
+    }
+}
+
+#[async_trait]
+impl ObjectSource for MemoryBucket {
+    async fn list_page(&self, prefix: &str, continuation: Option<&str>) -> PortResult<ListPage> {
+        self.lists.fetch_add(1, Ordering::SeqCst);
+        if let Some(failure) = self.list_faults.lock().expect("lock").pop_front() {
+            return Err(failure);
+        }
+        let objects = self.objects.lock().expect("lock");
+        let mut found: Vec<ListedObject> = objects
+            .range(continuation.unwrap_or_default().to_owned()..)
+            .filter(|(key, _)| key.starts_with(prefix))
+            .take(8)
+            .map(|(key, (body, time))| ListedObject {
+                key: key.clone(),
+                etag: Self::etag(body),
+                size: body.len() as u64,
+                last_modified: *time,
+                storage_class: None,
+            })
+            .collect();
+        let next = (found.len() == 8).then(|| found.pop().expect("eight").key);
+        Ok(ListPage { objects: found, next })
+    }
+
+    async fn read_range(&self, object: &ObjectRef, range: Range<u64>) -> PortResult<Bytes> {
+        let faults = self.read_faults.lock().expect("lock").get_mut(&*object.key).and_then(VecDeque::pop_front);
+        if let Some(failure) = faults {
+            return Err(failure);
+        }
+        let objects = self.objects.lock().expect("lock");
+        let Some((body, _)) = objects.get(&*object.key) else {
+            return Err(Failure::data("object_gone", "gone"));
+        };
+        if Self::etag(body) != *object.etag {
+            return Err(Failure::data("object_changed", "changed"));
+        }
+        Ok(body.slice(range.start as usize..range.end as usize))
+    }
+}
+
+/// What a commit is made to do.
+#[derive(Clone, Debug)]
+pub enum CommitFault {
+    LandedButAnswerLost,
+    NothingHappened,
+    Conflict,
+}
+
+/// One row of the table, by identity.
+pub type RowId = (String, u64);
+
+#[derive(Default)]
+pub struct TableState {
+    pub import: Option<ImportUuid>,
+    pub schema: Option<TableSchema>,
+    pub version: u64,
+    pub seq: i64,
+    pub uuid: Option<BatchUuid>,
+    pub rows: Vec<RowId>,
+    /// How many rows each commit brought.
+    pub commits: Vec<usize>,
+    pub files: BTreeMap<String, Vec<RowId>>,
+    pub faults: VecDeque<CommitFault>,
+    pub write_faults: VecDeque<Failure>,
+    next_file: u64,
+}
+
+/// A table in memory.
+#[derive(Default, Clone)]
+pub struct MemoryTable {
+    pub state: Arc<Mutex<TableState>>,
+}
+
+struct MemoryWriter {
+    table: MemoryTable,
+    rows: Vec<RowId>,
+}
+
+impl DataFileWriter for MemoryWriter {
+    fn write(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> PortResult<()> {
+        if let Some(failure) = self.table.state.lock().expect("lock").write_faults.pop_front() {
+            return Err(failure);
+        }
+        assert_eq!(rows.num_rows(), ordinals.len());
+        self.rows.extend(ordinals.iter().map(|ordinal| (origin.key.to_string(), *ordinal)));
+        Ok(())
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        self.rows.len() * 64
+    }
+
+    fn flush(&mut self) -> PortResult<()> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> PortResult<Option<StagedFile>> {
+        let mut state = self.table.state.lock().expect("lock");
+        state.next_file += 1;
+        let path = format!("file-{}", state.next_file);
+        let rows = self.rows.len() as u64;
+        state.files.insert(path.clone(), self.rows);
+        Ok(Some(StagedFile { path, bytes: rows, rows, stats: String::new() }))
+    }
+
+    fn discard(self: Box<Self>) {}
+}
+
+#[async_trait]
+impl Destination for MemoryTable {
+    async fn read(&self) -> PortResult<Option<TableFacts>> {
+        let state = self.state.lock().expect("lock");
+        Ok(state.schema.clone().map(|schema| TableFacts {
+            version: state.version,
+            import: state.import,
+            committed_seq: state.seq,
+            committed_uuid: state.uuid,
+            schema,
+        }))
+    }
+
+    async fn create(&self, import: ImportUuid, schema: &TableSchema) -> PortResult<TableFacts> {
+        {
+            let mut state = self.state.lock().expect("lock");
+            assert!(state.schema.is_none(), "created twice");
+            state.import = Some(import);
+            state.schema = Some(schema.clone());
+        }
+        self.read().await.map(|facts| facts.expect("created"))
+    }
+
+    fn open_writer(&self, _: &TableSchema) -> PortResult<Box<dyn DataFileWriter>> {
+        Ok(Box::new(MemoryWriter { table: self.clone(), rows: Vec::new() }))
+    }
+
+    async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool> {
+        let state = self.state.lock().expect("lock");
+        Ok(files.iter().all(|file| state.files.contains_key(&file.path)))
+    }
+
+    async fn commit(&self, commit: &TableCommit) -> PortResult<CommitAnswer> {
+        let mut state = self.state.lock().expect("lock");
+        let fault = state.faults.pop_front();
+        match fault {
+            Some(CommitFault::NothingHappened) => return Err(Failure::transient("storage", "no answer")),
+            Some(CommitFault::Conflict) => return Ok(CommitAnswer::Conflict),
+            _ => {}
+        }
+        if state.seq != commit.seq - 1 || state.import != Some(commit.import) {
+            return Ok(CommitAnswer::Conflict);
+        }
+        let rows: Vec<RowId> = commit.files.iter().flat_map(|file| state.files[&file.path].clone()).collect();
+        state.commits.push(rows.len());
+        state.rows.extend(rows);
+        state.seq = commit.seq;
+        state.uuid = Some(commit.batch_uuid);
+        state.version += 1;
+        match fault {
+            Some(CommitFault::LandedButAnswerLost) => Err(Failure::transient("storage", "no answer")),
+            _ => Ok(CommitAnswer::Landed { version: state.version }),
+        }
+    }
+
+    fn location(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+impl MemoryTable {
+    /// Every row's identity, sorted.
+    pub fn rows(&self) -> Vec<RowId> {
+        let mut rows = self.state.lock().expect("lock").rows.clone();
+        rows.sort();
+        rows
+    }
+
+    pub fn commits(&self) -> Vec<usize> {
+        self.state.lock().expect("lock").commits.clone()
+    }
+}
+
+/// One import's outside world, kept over restarts of the supervisor.
+pub struct Bench {
+    pub name: &'static str,
+    pub bucket: Arc<MemoryBucket>,
+    pub table: MemoryTable,
+}
+
+impl Bench {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, bucket: Arc::default(), table: MemoryTable::default() }
+    }
+
+    /// An import of everything in the bucket, in `@auto` with a tick short enough to wait for.
+    pub fn spec(&self, schedule: Schedule) -> ImportSpec {
+        ImportSpec {
+            name: ImportName::new(self.name),
+            connection: ConnectionSpec {
+                name: "test".to_owned(),
+                region: "us-east-1".to_owned(),
+                access: Access::Anonymous,
+                endpoint: None,
+                sts_endpoint: None,
+                path_style: true,
+                requester_pays: false,
+            },
+            uri: BucketUri::parse("s3://bucket").expect("parses"),
+            schedule,
+            format: None,
+            from_timestamp: None,
+            max_files: 5,
+            columns: None,
+            tick: Duration::from_millis(100),
+        }
+    }
+
+    pub fn seat(&self, seat: usize, spec: ImportSpec, ledger: &Arc<SqliteLedger>) -> ImportSeat {
+        let ports = ImportPorts {
+            source: Arc::clone(&self.bucket) as Arc<dyn ObjectSource>,
+            ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
+            destination: Arc::new(self.table.clone()),
+        };
+        ImportSeat { spec: Arc::new(spec), seat: Seat(seat), ports: Arc::new(move || Ok(ports.clone())) }
+    }
+}
+
+/// A process: supervisor, pool and budget.
+pub struct Process {
+    pub supervisor: Addr<Supervisor>,
+    pub world: World,
+    _spool: tempfile::TempDir,
+}
+
+impl Process {
+    pub fn start(seats: Vec<ImportSeat>) -> Self {
+        Self::start_with_budget(seats, DEFAULT_BUDGET)
+    }
+
+    pub fn start_with_budget(seats: Vec<ImportSeat>, budget: u64) -> Self {
+        let spool = tempfile::tempdir().expect("temp dir");
+        let world = World {
+            clock: Arc::new(SystemClock),
+            io: tokio::runtime::Handle::current(),
+            pool: Pool::new(2),
+            credit: CreditPool::new(budget, seats.len()),
+            spool: spool.path().into(),
+        };
+        let supervisor = Supervisor::new(world.clone(), seats, 2, 7).start();
+        Self { supervisor, world, _spool: spool }
+    }
+
+    pub async fn sync(&self, import: &str) -> Result<SyncSummary, Failure> {
+        let sync = self.supervisor.send(Sync { import: ImportName::new(import) });
+        tokio::time::timeout(DEADLINE, sync).await.expect("the sync ends").expect("the supervisor lives")
+    }
+
+    pub async fn observe(&self, import: &str) -> Observed {
+        let all = self.supervisor.send(QueryStates).await.expect("the supervisor lives");
+        all.into_iter().find(|observed| observed.import.as_str() == import).expect("known import")
+    }
+
+    pub async fn wait_for_state(&self, import: &str, state: ImportState) -> Observed {
+        until(async || Some(self.observe(import).await).filter(|observed| observed.state == state)).await
+    }
+}
+
+/// Polls until there is something, for at most [`DEADLINE`].
+pub async fn until<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A CSV file of `rows` rows.
+pub fn csv(rows: usize) -> String {
+    (0..rows).fold("id,name\n".to_owned(), |text, row| text + &format!("{row},name-{row}\n"))
+}
+
+/// The identities of all rows of a file.
+pub fn rows_of(key: &str, rows: u64) -> Vec<RowId> {
+    (0..rows).map(|row| (key.to_owned(), row)).collect()
+}

@@ -1,0 +1,6 @@
+//! The actors against doubles of S3 and of the table, and against the real ledger in memory.
+
+mod doubles;
+mod pins;
+mod pipeline;
+mod trouble;

@@ -1,0 +1,405 @@
+//! The commit protocol as a state machine without I/O.
+//!
+//! The `ConnectionActor` feeds it [`Event`]s (facts and answers) and carries out the one [`Action`] that it returns.
+//! Because every decision is here, an interleaving of crashes, lost answers and foreign writers can be tried by calling
+//! [`CommitMachine::on`] in a loop.
+//!
+//! ```text
+//! Reading ──facts──> Ready ──claimed──> Open ──decoded──> Staging ──> Committing ──landed──> Finalising ──> Ready
+//!    │                 ^                  │ nothing to commit             │ conflict or no answer
+//!    │                 └──── Settling <───┘                               v
+//!    └── contradiction ──> Stopped                                    Verifying ──> by what the table says
+//! ```
+//!
+//! With `L` the ledger's last finalised batch and `v` the `txn` version of the table, the table of [`settle_facts`]
+//! decides every start and every unknown outcome.
+
+use crate::error::Failure;
+use crate::ids::{BatchSeq, BatchUuid, ImportUuid};
+use crate::ports::{CommitAnswer, ImportRecord, TableFacts};
+
+/// What the ledger says, as far as the protocol needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerFacts {
+    pub import: ImportUuid,
+    pub table_created: bool,
+    pub committed_seq: BatchSeq,
+    pub open: Option<OpenFacts>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFacts {
+    pub seq: BatchSeq,
+    pub uuid: BatchUuid,
+    pub staged: bool,
+}
+
+impl From<&ImportRecord> for LedgerFacts {
+    fn from(record: &ImportRecord) -> Self {
+        Self {
+            import: record.uuid,
+            table_created: record.table_created,
+            committed_seq: record.committed_seq,
+            open: record.open_batch.as_ref().map(|open| OpenFacts {
+                seq: open.seq,
+                uuid: open.uuid,
+                staged: open.staged.is_some(),
+            }),
+        }
+    }
+}
+
+/// What the table says, as far as the protocol needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableTxn {
+    pub version: u64,
+    pub import: Option<ImportUuid>,
+    pub committed_seq: BatchSeq,
+    pub committed_uuid: Option<BatchUuid>,
+}
+
+impl From<&TableFacts> for TableTxn {
+    fn from(facts: &TableFacts) -> Self {
+        Self {
+            version: facts.version,
+            import: facts.import,
+            committed_seq: facts.committed_seq,
+            committed_uuid: facts.committed_uuid,
+        }
+    }
+}
+
+/// What the machine is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Ledger and table were read, at start. `None`: there is no table.
+    Facts {
+        ledger: LedgerFacts,
+        table: Option<TableTxn>,
+    },
+    /// The table was read again after a conflict or an unknown outcome.
+    Reread {
+        table: Option<TableTxn>,
+    },
+    /// A batch was claimed in the ledger.
+    Claimed {
+        seq: BatchSeq,
+        uuid: BatchUuid,
+    },
+    /// Every file of the open batch was decoded and its data files are durable. `commit` is false if no file of the
+    /// batch brought a row.
+    Decoded {
+        commit: bool,
+    },
+    /// The batch is staged in the ledger.
+    Staged,
+    /// Whether the staged files of an interrupted batch are still whole.
+    Intact(bool),
+    Committed(CommitAnswer),
+    /// The commit gave an error, which says nothing about whether it landed.
+    CommitUnknown(Failure),
+    Finalised,
+    /// The open batch was given back, or settled without a commit.
+    Closed,
+}
+
+/// What has to be done next. Each action is answered by one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// No batch is open: the next one may be claimed. Answered by [`Event::Claimed`], whenever there is something.
+    Await,
+    /// Decode the claimed files and write data files.
+    Decode,
+    Stage {
+        seq: BatchSeq,
+    },
+    /// Look whether the staged files are still there, whole.
+    CheckStaged {
+        seq: BatchSeq,
+    },
+    Commit {
+        seq: BatchSeq,
+        uuid: BatchUuid,
+    },
+    ReadTable,
+    Finalise {
+        seq: BatchSeq,
+        table_version: u64,
+    },
+    /// Give the files of the open batch back.
+    Abandon {
+        seq: BatchSeq,
+    },
+    /// End the open batch in the ledger without a commit: none of its files brought a row.
+    Settle {
+        seq: BatchSeq,
+    },
+    /// Stop the import; the failure explains what to do.
+    Stop(Failure),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Reading,
+    Ready,
+    Open,
+    Settling,
+    Staging,
+    Checking,
+    Committing,
+    Verifying,
+    Finalising,
+    Stopped,
+}
+
+/// One import's protocol state. See the module's picture.
+#[derive(Clone, Debug)]
+pub struct CommitMachine {
+    phase: Phase,
+    ledger: Option<LedgerFacts>,
+    unsettled: u32,
+}
+
+/// Commits of one batch that may end in conflict or without an answer before the generation gives up and restarts.
+pub const MAX_UNSETTLED_COMMITS: u32 = 10;
+
+impl Default for CommitMachine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CommitMachine {
+    pub fn new() -> Self {
+        Self { phase: Phase::Reading, ledger: None, unsettled: 0 }
+    }
+
+    /// Whether a batch may be claimed now.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// The sequence number that the next claim has to carry.
+    pub fn next_seq(&self) -> BatchSeq {
+        self.ledger.map_or(1, |ledger| ledger.committed_seq + 1)
+    }
+
+    /// Takes an event and says what to do. An event that does not fit the phase is a bug and stops the import.
+    pub fn on(&mut self, event: Event) -> Action {
+        match (self.phase.clone(), event) {
+            (Phase::Reading, Event::Facts { ledger, table }) => {
+                self.ledger = Some(ledger);
+                self.decide(table, true)
+            }
+            (Phase::Ready, Event::Claimed { seq, uuid }) if seq == self.next_seq() => {
+                self.set_open(Some(OpenFacts { seq, uuid, staged: false }));
+                self.go(Phase::Open, Action::Decode)
+            }
+            (Phase::Open, Event::Decoded { commit: false }) => {
+                let seq = self.next_seq();
+                self.go(Phase::Settling, Action::Settle { seq })
+            }
+            (Phase::Open, Event::Decoded { commit: true }) => {
+                let seq = self.next_seq();
+                self.go(Phase::Staging, Action::Stage { seq })
+            }
+            (Phase::Staging, Event::Staged) => {
+                if let Some(open) = self.ledger.as_mut().and_then(|ledger| ledger.open.as_mut()) {
+                    open.staged = true;
+                }
+                self.commit()
+            }
+            (Phase::Checking, Event::Intact(true)) => self.commit(),
+            (Phase::Checking, Event::Intact(false)) => self.abandon(),
+            (Phase::Committing, Event::Committed(CommitAnswer::Landed { version })) => self.finalise(version),
+            (Phase::Committing, Event::Committed(CommitAnswer::Conflict) | Event::CommitUnknown(_)) => self.verify(),
+            (Phase::Verifying, Event::Reread { table }) => self.decide(table, false),
+            (Phase::Finalising, Event::Finalised) => {
+                if let Some(ledger) = self.ledger.as_mut() {
+                    ledger.committed_seq += 1;
+                    ledger.open = None;
+                }
+                self.unsettled = 0;
+                self.go(Phase::Ready, Action::Await)
+            }
+            (Phase::Settling, Event::Closed) => {
+                self.set_open(None);
+                self.go(Phase::Ready, Action::Await)
+            }
+            (phase, event) => {
+                let message = format!("commit protocol: {event:?} cannot follow {phase:?}");
+                self.stop(Failure::bug("protocol", message))
+            }
+        }
+    }
+
+    fn decide(&mut self, table: Option<TableTxn>, at_start: bool) -> Action {
+        let Some(ledger) = self.ledger else {
+            return self.stop(Failure::bug("protocol", "commit protocol: no ledger facts"));
+        };
+        match settle_facts(&ledger, table.as_ref()) {
+            Verdict::Ready => self.go(Phase::Ready, Action::Await),
+            Verdict::Abandon => self.abandon(),
+            Verdict::CommitStaged if at_start => {
+                let seq = self.next_seq();
+                self.go(Phase::Checking, Action::CheckStaged { seq })
+            }
+            Verdict::CommitStaged => self.commit(),
+            Verdict::Landed { version } => self.finalise(version),
+            Verdict::Contradiction(failure) => self.stop(failure),
+        }
+    }
+
+    fn commit(&mut self) -> Action {
+        match self.ledger.and_then(|ledger| ledger.open) {
+            Some(open) if self.unsettled < MAX_UNSETTLED_COMMITS => {
+                self.go(Phase::Committing, Action::Commit { seq: open.seq, uuid: open.uuid })
+            }
+            Some(_) => self.stop(Failure::transient(
+                "commit_unsettled",
+                format!("the table took none of {MAX_UNSETTLED_COMMITS} commits in a row; other writers keep winning"),
+            )),
+            None => self.stop(Failure::bug("protocol", "commit protocol: nothing is staged")),
+        }
+    }
+
+    fn verify(&mut self) -> Action {
+        self.unsettled += 1;
+        self.go(Phase::Verifying, Action::ReadTable)
+    }
+
+    fn finalise(&mut self, table_version: u64) -> Action {
+        let seq = self.next_seq();
+        self.go(Phase::Finalising, Action::Finalise { seq, table_version })
+    }
+
+    fn abandon(&mut self) -> Action {
+        let seq = self.next_seq();
+        self.go(Phase::Settling, Action::Abandon { seq })
+    }
+
+    fn stop(&mut self, failure: Failure) -> Action {
+        self.go(Phase::Stopped, Action::Stop(failure))
+    }
+
+    fn go(&mut self, phase: Phase, action: Action) -> Action {
+        self.phase = phase;
+        action
+    }
+
+    fn set_open(&mut self, open: Option<OpenFacts>) {
+        if let Some(ledger) = self.ledger.as_mut() {
+            ledger.open = open;
+        }
+    }
+}
+
+/// What ledger and table together mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They agree and nothing is open.
+    Ready,
+    /// A batch was claimed and not staged: its files go back.
+    Abandon,
+    /// A batch is staged and did not land.
+    CommitStaged,
+    /// A staged batch landed, at this version at the latest.
+    Landed { version: u64 },
+    /// They contradict each other: nothing is guessed.
+    Contradiction(Failure),
+}
+
+/// Compares ledger (`L`, open batch) and table (`v`).
+///
+/// | table | ledger | verdict |
+/// |---|---|---|
+/// | none | table never created | ready, or abandon what was claimed |
+/// | none | table was created | contradiction: the table is gone |
+/// | of no import, or of another one | any | contradiction |
+/// | v = L | nothing open / claimed / staged | ready / abandon / commit |
+/// | v = L + 1 | staged with the uuid of that commit | landed |
+/// | v = L + 1 | staged with another uuid | contradiction: another writer |
+/// | v > L otherwise | any | contradiction: the ledger is behind |
+/// | v < L | any | contradiction: the table is behind |
+pub fn settle_facts(ledger: &LedgerFacts, table: Option<&TableTxn>) -> Verdict {
+    let nothing_landed = match ledger.open {
+        None => Verdict::Ready,
+        Some(OpenFacts { staged: false, .. }) => Verdict::Abandon,
+        Some(OpenFacts { staged: true, .. }) => Verdict::CommitStaged,
+    };
+    let Some(table) = table else {
+        return if ledger.table_created {
+            contradiction(TABLE_GONE)
+        } else if nothing_landed == Verdict::CommitStaged {
+            Verdict::Abandon
+        } else {
+            nothing_landed
+        };
+    };
+    if table.import != Some(ledger.import) {
+        return contradiction(match table.import {
+            None => FOREIGN_TABLE,
+            Some(_) if ledger.table_created => OTHER_IMPORT,
+            Some(_) => LEDGER_LOST,
+        });
+    }
+    let (v, last) = (table.committed_seq, ledger.committed_seq);
+    match ledger.open {
+        _ if v == last => nothing_landed,
+        _ if v < last => contradiction(TABLE_BEHIND),
+        Some(OpenFacts { seq, uuid, staged: true }) if v == last + 1 && seq == v => {
+            if table.committed_uuid == Some(uuid) {
+                Verdict::Landed { version: table.version }
+            } else {
+                Verdict::Contradiction(Failure::fenced(
+                    "fenced",
+                    "another writer committed this import's next batch to the table; is the same configuration \
+                     running twice? stop the other copy and go on with its ledger",
+                ))
+            }
+        }
+        _ => contradiction(LEDGER_BEHIND),
+    }
+}
+
+type Contradiction = (&'static str, &'static str);
+
+const TABLE_GONE: Contradiction = (
+    "table_gone",
+    "the ledger says that this import has a table, but there is none at its place; put the table back, or give the \
+     data source another name to import everything again into a new table",
+);
+const FOREIGN_TABLE: Contradiction = (
+    "foreign_table",
+    "there is a table at this place that s3-connector did not make; choose another place in [destination] or move the \
+     table away",
+);
+const OTHER_IMPORT: Contradiction = (
+    "other_import",
+    "the table belongs to another import than the one in the ledger: it was replaced behind the connector's back; put \
+     the old one back or choose another place in [destination]",
+);
+const LEDGER_LOST: Contradiction = (
+    "ledger_lost",
+    "the table belongs to an import that this ledger does not know, so the ledger was deleted or this is another \
+     host; nothing is imported again; put the old ledger back, or choose another place in [destination] or another \
+     name for the data source to start a new table",
+);
+const TABLE_BEHIND: Contradiction = (
+    "table_behind",
+    "the table lacks batches that the ledger has finalised, so it was restored to an older version; restore the newer \
+     one, or a ledger of the same age",
+);
+const LEDGER_BEHIND: Contradiction = (
+    "ledger_behind",
+    "the table has batches that the ledger does not know, so the ledger was restored from a backup or a second copy \
+     runs elsewhere; stop the other copy and put the newest ledger back",
+);
+
+fn contradiction((code, message): Contradiction) -> Verdict {
+    Verdict::Contradiction(Failure::config(code, message))
+}
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

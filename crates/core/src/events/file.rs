@@ -1,0 +1,153 @@
+//! Events of files whose outcome is durable.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::{count_error, millis};
+use crate::ids::BatchId;
+use crate::ports::{FileOutcome, FileResult};
+use crate::telemetry::{self, ImportLabels, Stage};
+
+/// Emits the event of one file of a batch that is finalised or settled.
+pub fn emit_file_result(import: &ImportLabels, batch: &BatchId, key: &str, result: &FileResult) {
+    let bytes = result.bytes;
+    let duration = Duration::from_millis(result.duration_ms);
+    match &result.outcome {
+        FileOutcome::Ingested { rows } => FileIngested { import, batch, key, rows: *rows, bytes, duration }.emit(),
+        FileOutcome::Failed { code, message, rows_rejected } => {
+            FileFailed { import, batch, key, code, message, rows_rejected: *rows_rejected, bytes }.emit();
+        }
+        FileOutcome::Deferred { code, message, not_before } => {
+            FileDeferred { import, batch, key, code, message, not_before: *not_before, bytes }.emit();
+        }
+        FileOutcome::Gone { code, message } => FileGone { import, batch, key, code, message, bytes }.emit(),
+    }
+}
+
+/// A file's rows are in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct FileIngested<'a> {
+    pub import: &'a ImportLabels,
+    pub batch: &'a BatchId,
+    pub key: &'a str,
+    pub rows: u64,
+    /// Bytes read from S3.
+    pub bytes: u64,
+    /// From claim to decoded.
+    pub duration: Duration,
+}
+
+impl FileIngested<'_> {
+    pub fn emit(&self) {
+        telemetry::FILES.add(self.import.values(["ingested"]), 1);
+        telemetry::ROWS.add(self.import.values(["ingested"]), self.rows);
+        telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
+        info!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.batch.as_str(),
+            key = self.key,
+            rows = self.rows,
+            bytes = self.bytes,
+            duration_ms = millis(self.duration),
+            "file ingested"
+        );
+    }
+}
+
+/// A file's data is bad; none of its rows is in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct FileFailed<'a> {
+    pub import: &'a ImportLabels,
+    pub batch: &'a BatchId,
+    pub key: &'a str,
+    pub code: &'static str,
+    pub message: &'a str,
+    pub rows_rejected: u64,
+    /// Bytes read from S3.
+    pub bytes: u64,
+}
+
+impl FileFailed<'_> {
+    pub fn emit(&self) {
+        telemetry::FILES.add(self.import.values(["failed"]), 1);
+        telemetry::ROWS.add(self.import.values(["rejected"]), self.rows_rejected);
+        telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
+        count_error(self.import, Stage::Decode, self.code);
+        warn!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.batch.as_str(),
+            key = self.key,
+            code = self.code,
+            reason = self.message,
+            rows_rejected = self.rows_rejected,
+            bytes = self.bytes,
+            "file failed"
+        );
+    }
+}
+
+/// A file could not be read now; it left its batch and is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct FileDeferred<'a> {
+    pub import: &'a ImportLabels,
+    pub batch: &'a BatchId,
+    pub key: &'a str,
+    pub code: &'static str,
+    pub message: &'a str,
+    /// When it is tried again, at the earliest.
+    pub not_before: Timestamp,
+    /// Bytes read from S3.
+    pub bytes: u64,
+}
+
+impl FileDeferred<'_> {
+    pub fn emit(&self) {
+        telemetry::FILES.add(self.import.values(["deferred"]), 1);
+        telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
+        count_error(self.import, Stage::Read, self.code);
+        warn!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.batch.as_str(),
+            key = self.key,
+            code = self.code,
+            reason = self.message,
+            not_before = %self.not_before,
+            "file deferred"
+        );
+    }
+}
+
+/// A file vanished or changed since it was listed; the next scan finds what is there now.
+#[derive(Clone, Copy, Debug)]
+pub struct FileGone<'a> {
+    pub import: &'a ImportLabels,
+    pub batch: &'a BatchId,
+    pub key: &'a str,
+    pub code: &'static str,
+    pub message: &'a str,
+    /// Bytes read from S3.
+    pub bytes: u64,
+}
+
+impl FileGone<'_> {
+    /// Logs at `info`: that files come and go is the normal life of a bucket.
+    pub fn emit(&self) {
+        telemetry::FILES.add(self.import.values(["gone"]), 1);
+        telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
+        count_error(self.import, Stage::Read, self.code);
+        info!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.batch.as_str(),
+            key = self.key,
+            code = self.code,
+            reason = self.message,
+            "file gone"
+        );
+    }
+}

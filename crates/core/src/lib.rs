@@ -1,0 +1,38 @@
+//! The nouns and the pure rules of `s3-connector`.
+//!
+//! Purpose: everything that can be decided without touching the outside world is decided here, so that it can be
+//! tested without S3, a table, a clock or an actor. This crate does no I/O and knows no actix, AWS, SQLite or Delta.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`ids`], [`object`] | what identifies an import, a batch and an object version |
+//! | [`uri`] | which keys a bucket URI matches, and which literal prefix to list |
+//! | [`types`], [`schema`], [`binding`] | column types, table schemas, which file column feeds which table column |
+//! | [`block`] | the unit of decoded rows, with the rows that were rejected |
+//! | [`claim`] | how many files one tick may take, and in which order |
+//! | [`commit`] | the commit protocol as a state machine, with recovery |
+//! | [`backoff`], [`restart`], [`credit`] | waiting times; what follows the end of a generation; who may hold memory |
+//! | [`error`] | error classes by remedy |
+//! | [`ports`] | the outside world as this crate sees it: object source, ledger, destination |
+//! | [`telemetry`], [`events`] | the catalogue of metrics, and the events that feed log and metric together |
+
+pub mod backoff;
+pub mod binding;
+pub mod block;
+pub mod claim;
+pub mod clock;
+pub mod commit;
+pub mod credit;
+pub mod error;
+pub mod events;
+pub mod ids;
+pub mod object;
+pub mod ports;
+pub mod restart;
+pub mod schema;
+pub mod secret;
+pub mod spec;
+pub mod status;
+pub mod telemetry;
+pub mod types;
+pub mod uri;

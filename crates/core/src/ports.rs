@@ -1,0 +1,353 @@
+//! The outside world as actors see it: [`ObjectSource`], [`Ledger`], [`Destination`].
+//!
+//! Adapters implement these traits; actors hold them as `Arc<dyn …>` and link no adapter.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::claim::ClaimLimit;
+use crate::error::Failure;
+use crate::ids::{BatchId, BatchSeq, BatchUuid, ImportName, ImportUuid, ObjectVersionId};
+use crate::object::{ListedObject, ObjectRef, SkipReason};
+use crate::schema::TableSchema;
+
+pub type PortResult<T> = Result<T, Failure>;
+
+// ---------------------------------------------------------------------------------------------- object source
+
+/// One page of a listing, keys decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPage {
+    pub objects: Vec<ListedObject>,
+    /// Opaque; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// Lists and reads one bucket through one connection.
+#[async_trait]
+pub trait ObjectSource: Send + Sync + 'static {
+    /// One page of at most 1,000 objects below `prefix`. Retries transient errors itself.
+    ///
+    /// # Errors
+    /// `Config` if the bucket does not exist or access is refused, `Transient` once retries are used up.
+    async fn list_page(&self, prefix: &str, continuation: Option<&str>) -> PortResult<ListPage>;
+
+    /// Exactly the bytes `range` of this object version, or an error; never bytes of another version, never fewer.
+    /// Retries transient errors itself.
+    ///
+    /// # Errors
+    /// `Data` with code `object_changed` (the ETag no longer matches) or `object_gone`; `Data` with code
+    /// `access_denied` for this one object; `Transient` once retries are used up.
+    async fn read_range(&self, object: &ObjectRef, range: Range<u64>) -> PortResult<Bytes>;
+}
+
+// ---------------------------------------------------------------------------------------------- ledger
+
+/// What the ledger knows of an import when its actors start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportRecord {
+    pub uuid: ImportUuid,
+    /// False until the table is known to exist.
+    pub table_created: bool,
+    /// True if this very call created the record: the ledger had never heard of the import.
+    pub fresh: bool,
+    /// The last finalised batch; 0 before the first.
+    pub committed_seq: BatchSeq,
+    /// The batch that was claimed and not finalised or abandoned, if any.
+    pub open_batch: Option<OpenBatch>,
+    /// The schema of the table, once decided.
+    pub schema: Option<TableSchema>,
+    /// Names of all columns of the reference file, as the file spells them, once known.
+    pub reference: Option<ReferenceFile>,
+    pub paused: bool,
+}
+
+/// The file from which the schema was inferred, or, with a declared schema, the first one that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceFile {
+    pub key: String,
+    pub columns: Vec<String>,
+}
+
+/// A batch that is neither finalised nor abandoned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBatch {
+    pub seq: BatchSeq,
+    pub uuid: BatchUuid,
+    pub id: BatchId,
+    /// `Some` once staged.
+    pub staged: Option<StagedBatch>,
+}
+
+/// What was claimed: the files of one batch in claim order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedBatch {
+    pub seq: BatchSeq,
+    pub uuid: BatchUuid,
+    pub id: BatchId,
+    pub files: Vec<ObjectRef>,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimAnswer {
+    /// `None` if nothing is due, or the tick is used up.
+    pub batch: Option<ClaimedBatch>,
+    /// Throttled claims only: when the current tick ends.
+    pub tick_ends_at: Option<Timestamp>,
+    /// Objects that are claimable now, after this claim.
+    pub backlog_files: u64,
+    pub backlog_bytes: u64,
+}
+
+/// A file that a destination wrote and nobody refers to yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedFile {
+    /// Relative to the table.
+    pub path: String,
+    pub bytes: u64,
+    pub rows: u64,
+    /// Column statistics in the destination's own form.
+    pub stats: String,
+}
+
+/// How one file of a batch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOutcome {
+    /// Its rows are in the staged files.
+    Ingested { rows: u64 },
+    /// Its data is bad; none of its rows is staged. Ends the file until its object changes or it is retried by hand.
+    Failed { code: &'static str, message: String, rows_rejected: u64 },
+    /// Could not be read now; leaves the batch and is tried again from `not_before` on.
+    Deferred { code: &'static str, message: String, not_before: Timestamp },
+    /// Vanished or changed since it was listed: the next scan finds what is there now.
+    Gone { code: &'static str, message: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileResult {
+    pub id: ObjectVersionId,
+    pub outcome: FileOutcome,
+    /// Bytes read from S3.
+    pub bytes: u64,
+    /// Milliseconds from claim to decoded.
+    pub duration_ms: u64,
+}
+
+/// A batch whose rows are frozen: what will be committed, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedBatch {
+    pub files: Vec<StagedFile>,
+    pub results: Vec<FileResult>,
+    /// Rows in `files`.
+    pub rows: u64,
+}
+
+/// What one listing page changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PageOutcome {
+    pub new: u64,
+    pub known: u64,
+    pub skipped: u64,
+    /// New objects at or below the watermark.
+    pub late: u64,
+    pub deferred: u64,
+}
+
+/// An object of a listing page, with what the configuration says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectedObject {
+    pub object: ListedObject,
+    pub skip: Option<SkipReason>,
+}
+
+/// Position in an import's order of discovery: everything claimable lies above it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Watermark {
+    pub last_modified: Timestamp,
+    pub key: String,
+}
+
+/// Counts of one import, straight from the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct ImportCounts {
+    /// Files by state: `pending`, `claimed`, `ingested`, `failed`, `skipped`, `deferred`, `gone`.
+    pub files: BTreeMap<String, u64>,
+    pub rows: u64,
+    pub bytes: u64,
+    pub rows_rejected: u64,
+    pub batches: u64,
+    pub backlog_files: u64,
+    pub backlog_bytes: u64,
+    pub oldest_pending: Option<Timestamp>,
+    pub late_arrivals: u64,
+    pub watermark: Option<Watermark>,
+    pub last_scan_at: Option<Timestamp>,
+    pub last_commit_at: Option<Timestamp>,
+    /// The newest failed files, for people.
+    pub recent_failures: Vec<FailedFile>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FailedFile {
+    pub key: String,
+    pub code: String,
+    pub message: String,
+    pub at: Timestamp,
+}
+
+/// The durable record of every object version and batch. All calls are durable when they return.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// The import's record; created with a fresh [`ImportUuid`] if there is none.
+    async fn open_import(&self, import: &ImportName, bucket: &str) -> PortResult<ImportRecord>;
+
+    /// Notes that the table exists, with this schema.
+    async fn table_created(&self, import: &ImportName, schema: &TableSchema) -> PortResult<()>;
+
+    /// Stores the schema (and its reference file) before the table is created with it.
+    async fn decide_schema(
+        &self,
+        import: &ImportName,
+        schema: &TableSchema,
+        reference: Option<&ReferenceFile>,
+    ) -> PortResult<()>;
+
+    /// Writes one listing page in one transaction: unknown object versions become `pending`, `skipped` or, when
+    /// archived, `deferred`.
+    async fn record_page(
+        &self,
+        import: &ImportName,
+        page: Vec<SelectedObject>,
+        now: Timestamp,
+    ) -> PortResult<PageOutcome>;
+
+    /// Notes a complete scan and advances the watermark.
+    async fn finish_scan(&self, import: &ImportName, now: Timestamp) -> PortResult<()>;
+
+    /// Claims the next batch: due files first (by `not_before`), then by (last-modified, key).
+    async fn claim(
+        &self,
+        import: &ImportName,
+        limit: ClaimLimit,
+        uuid: BatchUuid,
+        id: BatchId,
+        now: Timestamp,
+    ) -> PortResult<ClaimAnswer>;
+
+    /// Freezes a claimed batch.
+    async fn stage(&self, import: &ImportName, seq: BatchSeq, uuid: BatchUuid, staged: &StagedBatch) -> PortResult<()>;
+
+    /// Ends a staged batch whose commit has landed in `table_version`, and advances the watermark.
+    /// The results of the staged batch take effect here: ingested, failed, deferred and gone files get their states.
+    async fn finalise(&self, import: &ImportName, seq: BatchSeq, table_version: u64, now: Timestamp) -> PortResult<()>;
+
+    /// Gives the files of an open batch back; they are claimed again for free.
+    async fn abandon(&self, import: &ImportName, seq: BatchSeq) -> PortResult<()>;
+
+    /// Ends an open batch of which no file brought a row: the results are recorded, nothing is committed, and the
+    /// next claim carries the same `seq` with another batch uuid.
+    async fn settle(
+        &self,
+        import: &ImportName,
+        seq: BatchSeq,
+        results: &[FileResult],
+        now: Timestamp,
+    ) -> PortResult<()>;
+
+    async fn set_paused(&self, import: &ImportName, paused: bool) -> PortResult<()>;
+
+    async fn counts(&self, import: &ImportName, now: Timestamp) -> PortResult<ImportCounts>;
+}
+
+// ---------------------------------------------------------------------------------------------- destination
+
+/// What a table says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFacts {
+    /// The newest version of the table.
+    pub version: u64,
+    /// The import that the table belongs to; `None` if another program made it.
+    pub import: Option<ImportUuid>,
+    /// The newest batch that landed; 0 before the first.
+    pub committed_seq: BatchSeq,
+    /// The batch uuid of the commit that carried `committed_seq`; `None` if none landed, or its log entry is gone.
+    pub committed_uuid: Option<BatchUuid>,
+    pub schema: TableSchema,
+}
+
+/// What one commit appends.
+#[derive(Clone, Debug)]
+pub struct TableCommit {
+    pub import: ImportUuid,
+    pub seq: BatchSeq,
+    pub batch_uuid: BatchUuid,
+    pub files: Vec<StagedFile>,
+}
+
+/// The answer to a commit. An error is not an answer: then the table has to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitAnswer {
+    Landed {
+        version: u64,
+    },
+    /// Somebody else's commit took the place; ours did not land.
+    Conflict,
+}
+
+/// Provenance that is the same for all rows of one block.
+#[derive(Clone, Debug)]
+pub struct RowOrigin {
+    pub key: std::sync::Arc<str>,
+    pub version: ObjectVersionId,
+    pub batch: BatchId,
+}
+
+/// One open data file. Blocking; lives on the CPU pool.
+pub trait DataFileWriter: Send {
+    /// Appends rows with their provenance. `ordinals` are the rows' ordinals in their file, one for each row.
+    fn write(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> PortResult<()>;
+
+    /// Bytes of memory held by rows that are not on disk yet.
+    fn buffered_bytes(&self) -> usize;
+
+    /// Closes the current row group, so that `buffered_bytes` falls to next to nothing.
+    fn flush(&mut self) -> PortResult<()>;
+
+    /// Makes the file durable and returns it, or `None` if no row was ever written.
+    fn finish(self: Box<Self>) -> PortResult<Option<StagedFile>>;
+
+    /// Removes the unfinished file.
+    fn discard(self: Box<Self>);
+}
+
+/// One table. Data files are written first, unreferenced, then one commit makes them part of the table.
+#[async_trait]
+pub trait Destination: Send + Sync + 'static {
+    /// Reads the table's present state from storage, trusting nothing kept in memory. `None` if there is no table.
+    async fn read(&self) -> PortResult<Option<TableFacts>>;
+
+    /// Creates the table, stamped with the import's UUID.
+    ///
+    /// # Errors
+    /// `Config` with code `table_exists` if there is one already.
+    async fn create(&self, import: ImportUuid, schema: &TableSchema) -> PortResult<TableFacts>;
+
+    /// Opens a new data file with a unique name for rows of this schema. Blocking; called on the CPU pool.
+    fn open_writer(&self, schema: &TableSchema) -> PortResult<Box<dyn DataFileWriter>>;
+
+    /// Whether every staged file is still there, whole.
+    async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool>;
+
+    /// Appends the files with `txn(app id, seq)` and the batch uuid, in one commit, if the table still belongs to
+    /// the import and its `txn` is `seq - 1`.
+    async fn commit(&self, commit: &TableCommit) -> PortResult<CommitAnswer>;
+
+    /// Where the table is, for people.
+    fn location(&self) -> String;
+}

@@ -1,0 +1,133 @@
+//! What a user configured, after all files are read, checked and resolved.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::ids::ImportName;
+use crate::schema::Column;
+use crate::secret::Secret;
+use crate::uri::BucketUri;
+
+/// How to reach S3: a `.connection` file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionSpec {
+    pub name: String,
+    /// Such as `eu-west-1`.
+    pub region: String,
+    pub access: Access,
+    /// An S3-compatible endpoint; `None` means AWS.
+    pub endpoint: Option<String>,
+    /// An STS endpoint; `None` means AWS. Set by `[aws] sts_endpoint` of the TOML file.
+    pub sts_endpoint: Option<String>,
+    pub path_style: bool,
+    pub requester_pays: bool,
+}
+
+/// Whose credentials read the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `sts:AssumeRole`; S3 is then reached only with the role's credentials.
+    Role {
+        arn: String,
+        external_id: String,
+        caller: Caller,
+    },
+    Static(StaticKeys),
+    DefaultChain,
+    Anonymous,
+}
+
+/// Who calls `sts:AssumeRole`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// `[aws]` of the TOML file.
+    Static(StaticKeys),
+    DefaultChain,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticKeys {
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// A tick per [`Limits::tick`], at most [`ImportSpec::max_files`] files each.
+    Auto,
+    /// Only when asked; then everything that is new.
+    OnDemand,
+}
+
+impl Schedule {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "@auto",
+            Self::OnDemand => "@on-demand",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    Csv,
+    Parquet,
+}
+
+impl Format {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// The format that a key's suffix names.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let key = key.to_ascii_lowercase();
+        if key.ends_with(".csv") {
+            Some(Self::Csv)
+        } else if key.ends_with(".parquet") || key.ends_with(".pq") {
+            Some(Self::Parquet)
+        } else {
+            None
+        }
+    }
+}
+
+/// One import: a data source that reads through a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportSpec {
+    pub name: ImportName,
+    pub connection: ConnectionSpec,
+    pub uri: BucketUri,
+    pub schedule: Schedule,
+    /// `IMPORT_FORMAT`, else the URI's suffix; `None` leaves it to each key's suffix.
+    pub format: Option<Format>,
+    /// Objects last modified before this are not considered.
+    pub from_timestamp: Option<Timestamp>,
+    /// Files per tick in `@auto`.
+    pub max_files: u32,
+    /// The declared columns; `None` means that the reference file decides.
+    pub columns: Option<Vec<Column>>,
+    pub tick: Duration,
+}
+
+impl ImportSpec {
+    /// The format of one key: configured, else by its suffix.
+    pub fn format_of(&self, key: &str) -> Option<Format> {
+        self.format.or_else(|| Format::of_key(key))
+    }
+
+    /// Whether the configuration lets this object in. What it keeps out is counted, never stored.
+    pub fn selects(&self, key: &str, last_modified: Timestamp) -> bool {
+        self.uri.matches(key) && self.from_timestamp.is_none_or(|from| last_modified >= from)
+    }
+}
+
+/// Files per tick unless configured otherwise.
+pub const DEFAULT_FILES_PER_TICK: u32 = 5;
+/// The period of `@auto`.
+pub const DEFAULT_TICK: Duration = Duration::from_secs(60);

@@ -1,0 +1,330 @@
+//! The SCHEMA block: `name type [json:$.name] [DEFAULT literal] [CODEC(...)]`, separated by commas.
+
+use connector_core::schema::{Column, PROVENANCE_COLUMNS, normalise_names};
+use connector_core::types::ColumnType;
+
+use crate::default::{Literal, cell};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::directives::{DATASOURCE, is_upper_word};
+use crate::source::{Span, Spanned};
+use crate::tokens::{Kind, Token, tokenise};
+use crate::types::{self, Found, TypeDef};
+
+/// One declared column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDef {
+    /// As written.
+    pub name: Spanned<String>,
+    pub type_span: Span,
+    pub column: Column,
+}
+
+/// A column was bad; it is reported, and the next one is looked for.
+struct Bad;
+
+/// Reads the lines of a SCHEMA block.
+pub(crate) fn parse(report: &mut Report<'_>, lines: &[Span]) -> Vec<ColumnDef> {
+    let tokens = tokenise(report, lines);
+    let mut parser = Parser { tokens: &tokens, at: 0, report };
+    let mut columns: Vec<ColumnDef> = Vec::new();
+    while parser.at < tokens.len() {
+        let before = parser.at;
+        match parser.column() {
+            Ok(column) => {
+                parser.check_name(&column, &columns);
+                columns.push(column);
+                parser.separator();
+            }
+            Err(Bad) => parser.recover(before),
+        }
+    }
+    columns
+}
+
+struct Parser<'a, 'r> {
+    tokens: &'a [Token],
+    at: usize,
+    report: &'a mut Report<'r>,
+}
+
+/// What a column consists of, as far as it has been read.
+#[derive(Default)]
+struct Parts {
+    ty: Option<TypeDef>,
+    /// Whether there is a type, even one that cannot be used.
+    typed: bool,
+    path: Option<Spanned<String>>,
+    default: Option<Spanned<Literal>>,
+    codec: bool,
+}
+
+impl Parser<'_, '_> {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn take(&mut self) -> Option<Token> {
+        let token = self.tokens.get(self.at).cloned();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    fn fail<T>(&mut self, code: &'static str, span: Span, message: &str, hint: &str) -> Result<T, Bad> {
+        self.report.push(Diagnostic::error(code, message).hint(hint), span);
+        Err(Bad)
+    }
+
+    fn column(&mut self) -> Result<ColumnDef, Bad> {
+        let name = self.name()?;
+        let mut parts = Parts::default();
+        while let Some(token) = self.peek().cloned() {
+            let continues = is_modifier(&token) || is_path(&token);
+            if token.is_sign(',') || (token.first_on_line && parts.typed && !continues) {
+                break;
+            }
+            self.part(&token, &mut parts)?;
+        }
+        if !parts.typed {
+            let message = format!("the column {} has no type", name.value);
+            return self.fail("missing_type", name.span, &message, "write a type after the name, such as String");
+        }
+        // A type that cannot be used is reported; its column is still checked against the others.
+        let unusable = TypeDef { ty: ColumnType::String, nullable: true, span: name.span };
+        let default = parts.default.filter(|_| parts.ty.is_some());
+        let ty = parts.ty.unwrap_or(unusable);
+        let default = default.and_then(|literal| self.default_cell(&literal, ty));
+        let table_name = normalise_names(&[&name.value]).pop().unwrap_or_default();
+        let source = parts.path.map_or_else(|| name.value.clone(), |path| path.value);
+        let column = Column { name: table_name, source, ty: ty.ty, nullable: ty.nullable, default };
+        Ok(ColumnDef { name, type_span: ty.span, column })
+    }
+
+    fn default_cell(&mut self, literal: &Spanned<Literal>, ty: TypeDef) -> Option<String> {
+        cell(&literal.value, ty.ty, ty.nullable).unwrap_or_else(|message| {
+            let message = format!("the DEFAULT does not fit its column: {message}");
+            self.report.push(Diagnostic::error("bad_default", message), literal.span);
+            None
+        })
+    }
+
+    fn name(&mut self) -> Result<Spanned<String>, Bad> {
+        let Some(token) = self.take() else { return Err(Bad) };
+        let next_is_value = self.peek().is_some_and(|next| !next.first_on_line && next.is_sign('"'));
+        match token.kind {
+            Kind::Word(word) if is_upper_word(&word) && DATASOURCE.find(&word).is_some() && next_is_value => {
+                let message = format!("the directive {word} stands inside the SCHEMA block");
+                self.fail("indented_directive", token.span, &message, "a directive begins at the start of its line")
+            }
+            Kind::Word(word)
+                if word.eq_ignore_ascii_case("INDEX")
+                    && self.peek().is_some_and(|next| !next.first_on_line && !next.is_sign(','))
+                    && self.tokens.get(self.at + 1).is_some_and(|next| matches!(next.kind, Kind::Word(_))) =>
+            {
+                self.fail("index_in_schema", token.span, "INDEX cannot be used in SCHEMA", "use the INDEXES directive")
+            }
+            Kind::BackQuoted(path) if path.starts_with("json:") => {
+                self.fail("name_expected", token.span, "a column begins with its name", "put the name before its path")
+            }
+            Kind::Word(name) | Kind::BackQuoted(name) if !name.is_empty() => Ok(Spanned::new(name, token.span)),
+            Kind::Sign(',') => self.fail("name_expected", token.span, "a column is missing here", "remove the ','"),
+            Kind::Number(_) => {
+                let hint = "put back-quotes around a name that begins with a digit";
+                self.fail("name_expected", token.span, "a column begins with its name", hint)
+            }
+            _ => {
+                let hint = "a name is letters, digits and '_', or anything between back-quotes";
+                self.fail("name_expected", token.span, "a column begins with its name", hint)
+            }
+        }
+    }
+
+    fn part(&mut self, token: &Token, parts: &mut Parts) -> Result<(), Bad> {
+        match &token.kind {
+            Kind::BackQuoted(path) if path.starts_with("json:") => {
+                self.at += 1;
+                if parts.path.is_some() {
+                    return self.fail("duplicate_path", token.span, "the column has two paths", "keep one of them");
+                }
+                let path = self.path(path, token.span)?;
+                parts.path = Some(Spanned::new(path, token.span));
+                Ok(())
+            }
+            Kind::Word(word) if is_modifier(token) && (parts.typed || token.is_word("DEFAULT")) => {
+                self.at += 1;
+                self.modifier(&word.to_ascii_uppercase(), token.span, parts)
+            }
+            _ if !parts.typed => {
+                parts.typed = true;
+                match types::parse(self.tokens, &mut self.at, self.report) {
+                    Found::Type(ty) => parts.ty = Some(ty),
+                    Found::Unusable => {}
+                    Found::Unreadable => return Err(Bad),
+                }
+                Ok(())
+            }
+            _ => {
+                let hint = "after the type come `json:$.name`, DEFAULT and CODEC, then ','";
+                self.fail("unexpected_in_column", token.span, "this does not belong to a column", hint)
+            }
+        }
+    }
+
+    fn modifier(&mut self, word: &str, span: Span, parts: &mut Parts) -> Result<(), Bad> {
+        match word {
+            "DEFAULT" if parts.codec => {
+                self.fail("default_after_codec", span, "DEFAULT stands after CODEC", "put DEFAULT before CODEC")
+            }
+            "DEFAULT" if parts.default.is_some() => {
+                self.fail("duplicate_default", span, "the column has two defaults", "keep one of them")
+            }
+            "DEFAULT" => {
+                parts.default = Some(self.literal(span)?);
+                Ok(())
+            }
+            "CODEC" => {
+                parts.codec = true;
+                self.parenthesised(span)
+            }
+            "NULL" => self.fail("bare_null", span, "NULL is not part of a column", "write the type as Nullable(...)"),
+            "NOT" => {
+                self.fail("bare_null", span, "NOT NULL is not part of a column", "columns are not null by themselves")
+            }
+            "TTL" => self.fail("column_ttl", span, "a column cannot have a TTL", "use ENGINE_TTL for the whole table"),
+            _ => {
+                let message = format!("{word} columns cannot be imported");
+                self.fail("computed_column", span, &message, "declare a plain column, or remove this one")
+            }
+        }
+    }
+
+    /// A literal; anything that has to be computed is refused.
+    fn literal(&mut self, keyword: Span) -> Result<Spanned<Literal>, Bad> {
+        let sign = match self.peek().map(|token| &token.kind) {
+            Some(Kind::Sign(sign @ ('-' | '+'))) => Some(*sign),
+            _ => None,
+        };
+        let begin = self.peek().map_or(keyword, |token| token.span);
+        self.at += usize::from(sign.is_some());
+        let token = self.take().filter(|token| !token.is_sign(','));
+        let literal = match token.as_ref().map(|token| &token.kind) {
+            Some(Kind::Number(text)) => {
+                Some(Literal::Number(format!("{}{text}", sign.map_or(String::new(), String::from))))
+            }
+            Some(Kind::Text(text)) if sign.is_none() => Some(Literal::Text(text.clone())),
+            Some(Kind::Word(word)) if sign.is_none() => match word.to_ascii_lowercase().as_str() {
+                "null" => Some(Literal::Null),
+                "true" => Some(Literal::Bool(true)),
+                "false" => Some(Literal::Bool(false)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let ends = self.peek().is_none_or(|next| {
+            next.is_sign(',') || next.first_on_line || is_modifier(next) || matches!(next.kind, Kind::BackQuoted(_))
+        });
+        match (literal, token) {
+            (Some(literal), Some(token)) if ends => Ok(Spanned::new(literal, begin.to(token.span))),
+            (_, token) => {
+                let span = begin.to(token.map_or(keyword, |token| token.span));
+                let hint = "write a number, a 'text', true, false or NULL";
+                self.fail("default_not_literal", span, "DEFAULT takes only a literal yet", hint)
+            }
+        }
+    }
+
+    fn parenthesised(&mut self, keyword: Span) -> Result<(), Bad> {
+        let mut depth = 0;
+        while let Some(token) = self.take() {
+            depth += i32::from(token.is_sign('(')) - i32::from(token.is_sign(')'));
+            if depth == 0 {
+                break;
+            }
+        }
+        let last_closes = self.at.checked_sub(1).is_some_and(|last| self.tokens[last].is_sign(')'));
+        if depth == 0 && last_closes {
+            return Ok(());
+        }
+        self.fail("bad_codec", keyword, "CODEC needs its arguments in parentheses", "such as CODEC(ZSTD(1))")
+    }
+
+    /// The name in files that a path says: one step down from the root.
+    fn path(&mut self, path: &str, span: Span) -> Result<String, Bad> {
+        let hint = "write `json:$.name`, or `json:$['name']` for a name with dots or brackets";
+        let Some(step) = path.strip_prefix("json:").and_then(|path| path.trim().strip_prefix('$')) else {
+            return self.fail("bad_path", span, "a path begins with json:$", hint);
+        };
+        let step = step.strip_prefix('.').unwrap_or(step);
+        let bracketed = ["['", "[\""].iter().zip(["']", "\"]"]);
+        let name = bracketed
+            .filter_map(|(open, close)| step.strip_prefix(open)?.strip_suffix(close))
+            .next()
+            .or_else(|| Some(step).filter(|step| !step.contains(['.', '[', ']'])));
+        match name {
+            Some(name) if !name.is_empty() => Ok(name.to_owned()),
+            _ => self.fail("bad_path", span, "only a path to a top-level name is supported yet", hint),
+        }
+    }
+
+    /// The ',' between two columns.
+    fn separator(&mut self) {
+        let Some(next) = self.peek().cloned() else { return };
+        if next.is_sign(',') {
+            self.at += 1;
+            return;
+        }
+        let end = self.tokens[self.at - 1].span.end;
+        let diagnostic = Diagnostic::error("missing_comma", "a ',' is missing between two columns").label("here");
+        self.report.push(diagnostic.hint("columns are separated by ','"), Span::at(end));
+    }
+
+    /// Goes on with the next column: behind the next ',' outside parentheses, or at the start of the next line.
+    fn recover(&mut self, from: usize) {
+        self.at = self.at.max(from + 1);
+        let mut depth = 0;
+        // The comma may already have been taken.
+        if self.tokens[self.at - 1].is_sign(',') {
+            return;
+        }
+        while let Some(token) = self.peek() {
+            if depth <= 0 && token.first_on_line {
+                return;
+            }
+            depth += i32::from(token.is_sign('(')) - i32::from(token.is_sign(')'));
+            let done = depth <= 0 && token.is_sign(',');
+            self.at += 1;
+            if done {
+                return;
+            }
+        }
+    }
+
+    fn check_name(&mut self, new: &ColumnDef, columns: &[ColumnDef]) {
+        let ColumnDef { name, column, .. } = new;
+        if PROVENANCE_COLUMNS.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name.value)) {
+            let message = format!("the column name {} is reserved", name.value);
+            let hint = format!("every table has {} of its own; choose another name", PROVENANCE_COLUMNS.join(", "));
+            self.report.push(Diagnostic::error("reserved_column", message).hint(hint), name.span);
+            return;
+        }
+        let same = |other: &&ColumnDef| other.column.name.to_lowercase() == column.name.to_lowercase();
+        if let Some(first) = columns.iter().find(same) {
+            let diagnostic = Diagnostic::error("duplicate_column", format!("two columns are called {}", column.name))
+                .label("the second one")
+                .related(self.report.source, first.name.span, "the first one")
+                .hint("names that differ only in case count as the same");
+            self.report.push(diagnostic, name.span);
+        } else if column.name != name.value {
+            let message = format!("the column '{}' is called {} in the table", name.value, column.name);
+            let hint = "names in the table are letters, digits and '_'";
+            self.report.push(Diagnostic::warning("renamed_column", message).hint(hint), name.span);
+        }
+    }
+}
+
+fn is_path(token: &Token) -> bool {
+    matches!(&token.kind, Kind::BackQuoted(path) if path.starts_with("json:"))
+}
+
+fn is_modifier(token: &Token) -> bool {
+    ["DEFAULT", "CODEC", "MATERIALIZED", "ALIAS", "TTL", "NULL", "NOT"].iter().any(|word| token.is_word(word))
+}

@@ -1,0 +1,41 @@
+//! The grammar of `.connection` and `.datasource` files.
+//!
+//! Purpose: text goes in; a typed tree whose values keep their spans comes out, together with every problem of the
+//! file at once, each with line, column, caret and a hint. This crate reads no file and no environment: texts and
+//! secrets are handed in.
+//!
+//! ```text
+//! text ──lexer──> directives, words, blocks ──document──> known, unique directives
+//!      ──reader──> values with secrets resolved ──datasource / connection──> typed tree
+//!                                     SCHEMA ──tokens──> column ──> types, default
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`source`] | files, spans, values with spans |
+//! | [`diagnostic`], [`suggest`] | problems and how they are printed; "did you mean" |
+//! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
+//! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
+//! | [`column`], [`types`], [`default`] | the SCHEMA block |
+//! | [`datasource`], [`connection`] | the two kinds of file |
+
+pub mod column;
+pub mod connection;
+pub mod datasource;
+pub mod default;
+pub mod diagnostic;
+pub mod directives;
+pub mod document;
+pub mod lexer;
+pub mod reader;
+pub mod secrets;
+pub mod source;
+pub mod suggest;
+mod tokens;
+pub mod types;
+
+pub use connection::{AccessDef, Connection, parse_connection};
+pub use datasource::{DataSource, Import, parse_datasource};
+pub use diagnostic::{Colour, Diagnostic, Place, Problems, Severity, render};
+pub use secrets::Secrets;
+pub use source::{SourceFile, Span, Spanned};

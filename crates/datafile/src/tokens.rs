@@ -1,0 +1,140 @@
+//! The words and signs of a SCHEMA block.
+
+use crate::diagnostic::{Diagnostic, Report};
+use crate::source::Span;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A bare name or keyword.
+    Word(String),
+    /// Between back-quotes.
+    BackQuoted(String),
+    Number(String),
+    /// Between single quotes.
+    Text(String),
+    Sign(char),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub kind: Kind,
+    pub span: Span,
+    /// Whether nothing but blanks stands before it on its line.
+    pub first_on_line: bool,
+}
+
+impl Token {
+    pub fn is_sign(&self, sign: char) -> bool {
+        self.kind == Kind::Sign(sign)
+    }
+
+    /// Whether this is the keyword, ignoring case.
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(&self.kind, Kind::Word(found) if found.eq_ignore_ascii_case(word))
+    }
+}
+
+/// Splits the lines of a block into tokens.
+pub(crate) fn tokenise(report: &mut Report<'_>, lines: &[Span]) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    for line in lines {
+        let mut scan = Scan { text: report.source.slice(*line), at: 0, base: line.start };
+        let mut first_on_line = true;
+        while let Some((kind, span)) = scan.next(report) {
+            tokens.push(Token { kind, span, first_on_line });
+            first_on_line = false;
+        }
+    }
+    tokens
+}
+
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+    base: usize,
+}
+
+impl Scan<'_> {
+    fn next(&mut self, report: &mut Report<'_>) -> Option<(Kind, Span)> {
+        let rest = self.text[self.at..].trim_start();
+        self.at = self.text.len() - rest.len();
+        let first = rest.chars().next()?;
+        if first == '#' || rest.starts_with("--") {
+            report.push(
+                Diagnostic::error("comment_in_block", "there are no comments inside a block")
+                    .hint("put the comment on an unindented line before the block"),
+                Span::new(self.base + self.at, self.base + self.text.len()),
+            );
+            self.at = self.text.len();
+            return None;
+        }
+        let is_number = first.is_ascii_digit();
+        Some(match first {
+            '`' | '\'' => self.quoted(first, report),
+            _ if is_number => self.run(number_length, Kind::Number),
+            _ if first.is_alphabetic() || first == '_' => self.run(word_length, Kind::Word),
+            _ => self.run(|text| text.chars().next().map_or(0, char::len_utf8), |_| Kind::Sign(first)),
+        })
+    }
+
+    fn run(&mut self, length: impl Fn(&str) -> usize, kind: impl Fn(String) -> Kind) -> (Kind, Span) {
+        let start = self.at;
+        self.at += length(&self.text[start..]);
+        (kind(self.text[start..self.at].to_owned()), Span::new(self.base + start, self.base + self.at))
+    }
+
+    /// A quoted text; `\` takes the next character as it is, a doubled quote stands for one.
+    fn quoted(&mut self, quote: char, report: &mut Report<'_>) -> (Kind, Span) {
+        let start = self.at;
+        let mut value = String::new();
+        let mut letters = self.text[start + 1..].char_indices().peekable();
+        let mut closed = None;
+        while let Some((offset, letter)) = letters.next() {
+            if letter == '\\' {
+                value.extend(letters.next().map(|(_, escaped)| unescape(escaped)));
+            } else if letter != quote {
+                value.push(letter);
+            } else if letters.next_if(|(_, next)| *next == quote).is_some() {
+                value.push(quote);
+            } else {
+                closed = Some(start + 1 + offset + 1);
+                break;
+            }
+        }
+        if closed.is_none() {
+            report.push(
+                Diagnostic::error("open_quote", format!("the quote {quote} is never closed")).label("opened here"),
+                Span::new(self.base + start, self.base + start + 1),
+            );
+        }
+        self.at = closed.unwrap_or(self.text.len());
+        let kind = if quote == '`' { Kind::BackQuoted(value) } else { Kind::Text(value) };
+        (kind, Span::new(self.base + start, self.base + self.at))
+    }
+}
+
+fn unescape(letter: char) -> char {
+    match letter {
+        'n' => '\n',
+        't' => '\t',
+        'r' => '\r',
+        other => other,
+    }
+}
+
+fn word_length(text: &str) -> usize {
+    text.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(text.len())
+}
+
+/// Digits, a fraction, an exponent; letters that follow at once belong to it, so that `1st` is one bad number.
+fn number_length(text: &str) -> usize {
+    let mut previous = ' ';
+    for (at, letter) in text.char_indices() {
+        let sign_of_exponent = matches!(letter, '+' | '-') && matches!(previous, 'e' | 'E');
+        if !(letter.is_alphanumeric() || matches!(letter, '.' | '_') || sign_of_exponent) {
+            return at;
+        }
+        previous = letter;
+    }
+    text.len()
+}

@@ -1,0 +1,148 @@
+//! A schema from the first bytes of a CSV file.
+//!
+//! Purpose: types that no value of the sample contradicts, and no cleverer than that. All columns are nullable. What
+//! is ambiguous stays a String, because a String loses nothing: numbers with leading zeros or a plus sign, integers
+//! beyond 64 bits, floats with more digits than a float holds, mixed columns, columns without a value.
+
+use connector_core::binding::bind;
+use connector_core::error::Failure;
+use connector_core::schema::{Column, TableSchema, normalise_names};
+use connector_core::types::ColumnType;
+
+use crate::csv::{CsvOptions, Records, Scanner, read_header};
+use crate::error::DecodeError;
+use crate::value::{number, time, trimmed};
+
+/// Decimal digits that survive the way into a 64-bit float and back.
+const FLOAT_DIGITS: usize = 17;
+/// Integers up to this magnitude are exact in a 64-bit float.
+const FLOAT_EXACT_INT: u64 = 1 << 53;
+
+/// What the sample says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inferred {
+    pub schema: TableSchema,
+    /// The columns as the file spells them.
+    pub file_columns: Vec<String>,
+}
+
+/// Infers a schema from the first bytes of a file; `whole_file` says that there are no more. A record that does not
+/// end within them is ignored.
+///
+/// # Errors
+/// Those of [`read_header`]; `Data` with code `record_too_long` if the header does not end within the sample, and
+/// `duplicate_column` if two columns cannot be told apart by name.
+pub fn csv(head: &[u8], whole_file: bool, options: &CsvOptions) -> Result<Inferred, Failure> {
+    let Some(header) = read_header(head, whole_file, options)? else {
+        let hint = "; it is the header, and the schema is inferred from this much of the file".to_owned();
+        return Err(DecodeError::RecordTooLong { offset: 0, line: 1, limit: head.len(), hint }.into());
+    };
+    let body = &head[header.body_offset..];
+    let sample = if true { body } else { &body[..whole_records(body, options)] };
+    let mut seen = vec![Seen::default(); header.columns.len()];
+    Records::new(options).for_each(sample, |record| {
+        if record.len() == seen.len() {
+            seen.iter_mut().zip(record.cells()).for_each(|(seen, cell)| seen.note(cell));
+        }
+    });
+    let types: Vec<ColumnType> = seen.iter().map(Seen::column_type).collect();
+    let schema = schema_of(&header.columns, &types)?;
+    Ok(Inferred { schema, file_columns: header.columns })
+}
+
+/// How many of these bytes are whole records.
+fn whole_records(body: &[u8], options: &CsvOptions) -> usize {
+    let mut scanner = Scanner::new(options.delimiter, options.quote, 0, 1);
+    let mut whole = 0;
+    while let Some(count) = scanner.next_end(&body[whole..]) {
+        whole += count;
+    }
+    whole
+}
+
+/// Names the columns, so that binding the very same file finds every column in its place.
+pub(crate) fn schema_of(file_columns: &[String], types: &[ColumnType]) -> Result<TableSchema, Failure> {
+    let names = normalise_names(file_columns);
+    let columns = names.iter().zip(types).enumerate().map(|(index, (name, ty))| {
+        // The second column of a name is found by its numbered name: its own name would find the first.
+        let repeated = file_columns[..index].contains(&file_columns[index]);
+        let source = if repeated { name.clone() } else { file_columns[index].clone() };
+        Column { name: name.clone(), source, ty: *ty, nullable: true, default: None }
+    });
+    let schema = TableSchema::new(columns.collect());
+    let binding = bind(&schema, file_columns, None)?;
+    match binding.sources.iter().enumerate().find(|(wanted, found)| wanted != *found) {
+        Some((column, _)) => Err(DecodeError::DuplicateColumn { column: file_columns[column].clone() }.into()),
+        None => Ok(schema),
+    }
+}
+
+/// What the values of one column have been so far.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    values: bool,
+    int: bool,
+    float: bool,
+    boolean: bool,
+    date: bool,
+    time: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { values: false, int: true, float: true, boolean: true, date: true, time: true }
+    }
+}
+
+impl Seen {
+    fn note(&mut self, cell: &[u8]) {
+        if cell.is_empty() {
+            return;
+        }
+        self.values = true;
+        let number = is_plain_number(cell);
+        self.int &= number && number::int64(cell).is_some();
+        self.float &= number && is_exact_enough(cell);
+        self.boolean &= [&b"true"[..], b"false"].iter().any(|word| trimmed(cell).eq_ignore_ascii_case(word));
+        self.date &= time::date(cell).is_some();
+        self.time &= time::timestamp(cell, 6).is_some();
+    }
+
+    fn column_type(&self) -> ColumnType {
+        match self {
+            Self { values: false, .. } => ColumnType::String,
+            Self { int: true, .. } => ColumnType::Int64,
+            Self { float: true, .. } => ColumnType::Float64,
+            Self { boolean: true, .. } => ColumnType::Bool,
+            Self { date: true, .. } => ColumnType::Date,
+            Self { time: true, .. } => ColumnType::DateTime64 { precision: 6 },
+            _ => ColumnType::String,
+        }
+    }
+}
+
+/// Digits with at most a minus sign, a point and an exponent, and no zero in front of another digit.
+fn is_plain_number(cell: &[u8]) -> bool {
+    let text = trimmed(cell);
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    match digits {
+        [b'0', second, ..] => matches!(second, b'.' | b'e' | b'E'),
+        [first, ..] => first.is_ascii_digit() || (*first == b'.' && digits.len() > 1),
+        [] => false,
+    }
+}
+
+fn is_exact_enough(cell: &[u8]) -> bool {
+    let text = trimmed(cell);
+    if let Some(value) = number::int64(text) {
+        return value.unsigned_abs() <= FLOAT_EXACT_INT;
+    }
+    let mantissa = text.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or(text);
+    let digits: Vec<u8> = mantissa.iter().copied().filter(u8::is_ascii_digit).collect();
+    let leading = digits.iter().take_while(|digit| **digit == b'0').count();
+    let trailing = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+    let significant = digits.len().saturating_sub(leading + trailing);
+    // Digits only are an integer that int64 has refused.
+    let is_float = mantissa.len() != text.len() || mantissa.contains(&b'.');
+    is_float && significant <= FLOAT_DIGITS && number::float64(text).is_some()
+}

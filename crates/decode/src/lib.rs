@@ -1,0 +1,29 @@
+//! Bytes to blocks: CSV and Parquet files become typed rows, and rows that do not fit are set apart with every reason.
+//!
+//! Purpose: everything that turns the bytes of one file into [`connector_core::block::Block`]s, without network, clock
+//! or actor. All calls are synchronous and use the CPU; [`Pool`] is where they run.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`pool`] | OS threads for decoding and encoding, behind an async call; the one place that catches panics |
+//! | [`csv`] | header, splitting at record boundaries, decoding of whole records into typed columns |
+//! | [`parquet`] | footer checks, lossless casts, blocks of a bounded number of rows |
+//! | [`infer`] | a schema from the first bytes of a CSV file |
+//! | [`spool`] | an unlinked temporary file for objects too large to hold in memory |
+//! | [`error`] | what can go wrong, by class and code |
+//!
+//! A file is hostile until decoded: every limit is checked before memory is taken for it where the format allows, and
+//! whatever is wrong with the bytes is a `Data` failure of that file and of no other.
+
+mod columns;
+mod value;
+
+pub mod csv;
+pub mod error;
+pub mod infer;
+pub mod parquet;
+pub mod pool;
+pub mod spool;
+
+pub use error::DecodeError;
+pub use pool::{JobPanicked, Pool};

@@ -1,0 +1,161 @@
+//! What can go wrong with a Delta table, and what helps.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use connector_core::error::{ErrorClass, Failure};
+use delta_kernel::KernelError;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    #[error("table path {path:?} cannot be used: {why}; choose another place in [destination]")]
+    BadPath { path: PathBuf, why: &'static str },
+    #[error("there is a table at {table:?} already; choose another place in [destination] or move the table away")]
+    TableExists { table: PathBuf },
+    #[error(
+        "the Delta log of {table:?} cannot be read: {why}; restore the table's `_delta_log` from a backup, or move the \
+         table away to import everything again into a new one"
+    )]
+    Unreadable { table: PathBuf, why: String },
+    #[error(
+        "table {table:?} has the property delta.setTransactionRetentionDuration, by which it forgets what was \
+         imported; remove that property from the table"
+    )]
+    ForgetsTransactions { table: PathBuf },
+    #[error("table {table:?} cannot have these columns: {why}; change the schema of the data source")]
+    BadSchema { table: PathBuf, why: String },
+    #[error(
+        "access to {path:?} is refused by the operating system: {source}; give the user who runs s3-connector the \
+         right to read and write there"
+    )]
+    Denied { path: PathBuf, source: io::Error },
+    #[error("cannot write or read {path:?}: {why}; it is tried again, so free some disk space or mend the disk")]
+    Storage { path: PathBuf, why: String },
+    #[error("data file {path:?} was written but is gone now; its batch is read again")]
+    StagedFileMissing { path: PathBuf },
+    #[error(
+        "commit {version} of {table:?} has an unknown outcome: {why}; the table is read again before anything else is \
+         committed"
+    )]
+    CommitUnknown { table: PathBuf, version: u64, why: String },
+    #[error("a block of rows does not fit data file {path:?}: {why}; please report this with the file that was read")]
+    BadBlock { path: PathBuf, why: String },
+    #[error("delta: {0}; please report this")]
+    Internal(String),
+}
+
+impl DeltaError {
+    /// The remedy.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::BadPath { .. }
+            | Self::TableExists { .. }
+            | Self::Unreadable { .. }
+            | Self::ForgetsTransactions { .. }
+            | Self::BadSchema { .. }
+            | Self::Denied { .. } => ErrorClass::Config,
+            Self::Storage { .. } | Self::StagedFileMissing { .. } | Self::CommitUnknown { .. } => ErrorClass::Transient,
+            Self::BadBlock { .. } | Self::Internal(_) => ErrorClass::Bug,
+        }
+    }
+
+    /// A bounded label.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadPath { .. } => "bad_table_path",
+            Self::TableExists { .. } => "table_exists",
+            Self::Unreadable { .. } => "table_unreadable",
+            Self::ForgetsTransactions { .. } => "txn_retention",
+            Self::BadSchema { .. } => "bad_schema",
+            Self::Denied { .. } => "storage_denied",
+            Self::Storage { .. } => "storage",
+            Self::StagedFileMissing { .. } => "staged_file_missing",
+            Self::CommitUnknown { .. } => "commit_unknown",
+            Self::BadBlock { .. } => "bad_block",
+            Self::Internal(_) => "delta_internal",
+        }
+    }
+
+    /// An error of the file system at `path`.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::Denied { path: path.to_owned(), source }
+            }
+            _ => Self::Storage { path: path.to_owned(), why: source.to_string() },
+        }
+    }
+
+    /// An error of the object store at `path`.
+    pub(crate) fn store(path: &Path, error: &object_store::Error) -> Self {
+        match io_cause(error) {
+            Some(cause) => Self::io(path, cause),
+            None => Self::Storage { path: path.to_owned(), why: error.to_string() },
+        }
+    }
+
+    /// An error of the kernel while it read the table: the disk's fault if one is behind it, else the log's.
+    pub(crate) fn kernel(table: &Path, error: &KernelError) -> Self {
+        match kernel_io_cause(error) {
+            Some(cause) => Self::io(table, cause),
+            None => Self::Unreadable { table: table.to_owned(), why: one_line(error) },
+        }
+    }
+
+    /// An error of the Parquet writer: the disk's fault if one is behind it, else ours.
+    pub(crate) fn parquet(path: &Path, error: &parquet::errors::ParquetError) -> Self {
+        match io_cause(error) {
+            Some(cause) => Self::io(path, cause),
+            None => Self::BadBlock { path: path.to_owned(), why: error.to_string() },
+        }
+    }
+}
+
+impl From<DeltaError> for Failure {
+    fn from(error: DeltaError) -> Self {
+        Self::new(error.class(), error.code(), error.to_string())
+    }
+}
+
+/// The kernel's message without the backtrace that some of its errors carry.
+pub(crate) fn one_line(error: &KernelError) -> String {
+    let inner = match error {
+        KernelError::Backtraced { source, .. } => source,
+        other => other,
+    };
+    inner.to_string().replace('\n', " ")
+}
+
+/// The disk error behind a kernel error, if there is one. The kernel keeps some causes out of `source()`.
+pub(crate) fn kernel_io_cause(error: &KernelError) -> Option<io::Error> {
+    match error {
+        KernelError::Backtraced { source, .. } => kernel_io_cause(source),
+        KernelError::ObjectStore(inner) => io_cause(inner),
+        KernelError::IOError(inner) => io_cause(inner),
+        KernelError::Arrow(inner) => io_cause(inner),
+        other => io_cause(other),
+    }
+}
+
+/// Copies the first disk error in the chain of causes. What a damaged file gives (unexpected end, invalid data) is not
+/// the disk's fault and is left out.
+fn io_cause(error: &(dyn StdError + 'static)) -> Option<io::Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<io::Error>() {
+            if let Some(inner) = found.get_ref().and_then(|inner| io_cause(inner)) {
+                return Some(inner);
+            }
+            let damaged = matches!(found.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
+            return (!damaged).then(|| io::Error::new(found.kind(), found.to_string()));
+        }
+        next = match cause.downcast_ref::<parquet::errors::ParquetError>() {
+            Some(parquet::errors::ParquetError::External(inner)) => Some(inner.as_ref()),
+            _ => cause.source(),
+        };
+    }
+    None
+}

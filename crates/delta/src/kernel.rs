@@ -1,0 +1,244 @@
+//! Every call into `delta_kernel`. All of them block: they belong on a blocking thread of the runtime.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray};
+use arrow::datatypes::{DataType as ArrowType, Field};
+use connector_core::ids::{BatchSeq, ImportUuid};
+use connector_core::ports::{StagedFile, TableCommit};
+use connector_core::schema::TableSchema;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::schema::{DataType, StructField, StructType};
+use delta_kernel::snapshot::SnapshotRef;
+use delta_kernel::transaction::create_table::create_table;
+use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
+use delta_kernel::{KernelError, Snapshot};
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
+use object_store::ObjectStore;
+use object_store::path::Path as StorePath;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use url::Url;
+
+use crate::committer::{BatchMark, LogCommitter, PutOutcome};
+use crate::error::{DeltaError, kernel_io_cause, one_line};
+use crate::log::{BATCH_UUID_FIELD, Log};
+use crate::schema_map;
+
+/// The table property that names the import that a table belongs to.
+const IMPORT_PROPERTY: &str = "s3_connector.import";
+/// A table with this property forgets old `txn` actions, so that an import could take place twice.
+const RETENTION_PROPERTY: &str = "delta.setTransactionRetentionDuration";
+/// How this program calls itself in `commitInfo`.
+const ENGINE_INFO: &str = concat!("s3-connector/", env!("CARGO_PKG_VERSION"));
+/// Commits from one checkpoint to the next.
+const COMMITS_PER_CHECKPOINT: u64 = 50;
+
+/// The kernel, set up for one table.
+pub(crate) struct Kernel {
+    root: PathBuf,
+    url: Url,
+    engine: DefaultEngine<TokioMultiThreadExecutor>,
+    pub(crate) log: Log,
+}
+
+/// A state of the table that a commit can build on.
+#[derive(Clone, Debug)]
+pub(crate) struct Base {
+    pub(crate) snapshot: SnapshotRef,
+    pub(crate) import: Option<ImportUuid>,
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub(crate) enum Appended {
+    /// `snapshot` is the table after it, unless the kernel failed to work that out.
+    Landed {
+        version: u64,
+        entry: bytes::Bytes,
+        snapshot: Option<SnapshotRef>,
+    },
+    Conflict,
+}
+
+impl Kernel {
+    pub(crate) fn new(root: &Path, handle: &Handle, store: Arc<dyn ObjectStore>) -> Result<Self, DeltaError> {
+        if handle.runtime_flavor() != RuntimeFlavor::MultiThread {
+            return Err(DeltaError::Internal("a table needs the handle of a multi-threaded runtime".to_owned()));
+        }
+        let bad = |why| DeltaError::BadPath { path: root.to_owned(), why };
+        let url = Url::from_directory_path(root).map_err(|()| bad("it is not absolute"))?;
+        let log_url = url.join("_delta_log/").map_err(|_| bad("it cannot be written as a URL"))?;
+        let prefix = StorePath::from_url_path(log_url.path()).map_err(|_| bad("it has parts like '.' or '..'"))?;
+        let log = Log::new(Arc::clone(&store), handle.clone(), prefix, root.join("_delta_log"));
+        let executor = Arc::new(TokioMultiThreadExecutor::new(handle.clone()));
+        let engine = DefaultEngineBuilder::new(store).with_task_executor(executor).build();
+        Ok(Self { root: root.to_owned(), url, engine, log })
+    }
+
+    /// Reads the newest state from storage; `None` if there is no table.
+    pub(crate) fn open(&self) -> Result<Option<Base>, DeltaError> {
+        if !self.log.exists()? {
+            return Ok(None);
+        }
+        let opened = Snapshot::builder_for(self.url.as_str()).build(&self.engine);
+        let snapshot = opened.map_err(|error| DeltaError::kernel(&self.root, &error))?;
+        self.base(snapshot).map(Some)
+    }
+
+    fn base(&self, snapshot: SnapshotRef) -> Result<Base, DeltaError> {
+        let properties = snapshot.metadata_configuration();
+        if properties.contains_key(RETENTION_PROPERTY) {
+            return Err(DeltaError::ForgetsTransactions { table: self.root.clone() });
+        }
+        let import = properties.get(IMPORT_PROPERTY).and_then(|text| ImportUuid::parse(text));
+        Ok(Base { snapshot, import })
+    }
+
+    /// The newest sequence number that an import has committed, 0 if none.
+    pub(crate) fn committed_seq(&self, base: &Base, import: ImportUuid) -> Result<BatchSeq, DeltaError> {
+        let version = base.snapshot.get_app_id_version(&import.app_id(), &self.engine);
+        version.map(Option::unwrap_or_default).map_err(|error| DeltaError::kernel(&self.root, &error))
+    }
+
+    /// Writes version 0.
+    pub(crate) fn create(&self, import: ImportUuid, schema: &TableSchema) -> Result<(), DeltaError> {
+        let exists = || DeltaError::TableExists { table: self.root.clone() };
+        let fields = Arc::new(schema_map::to_delta(&self.root, schema)?);
+        let (committer, slot) = LogCommitter::new(self.log.clone(), None);
+        let transaction = create_table(self.url.as_str(), fields, ENGINE_INFO, false)
+            .with_table_properties([(IMPORT_PROPERTY, import.to_string())])
+            .build(&self.engine, Box::new(committer))
+            .map_err(|error| match &error {
+                KernelError::TableAlreadyExistsAtPath(_) => exists(),
+                other => match kernel_io_cause(other) {
+                    Some(cause) => DeltaError::io(&self.root, cause),
+                    None => DeltaError::BadSchema { table: self.root.clone(), why: one_line(other) },
+                },
+            })?;
+        let result = transaction.commit(&self.engine);
+        match slot.take() {
+            Some(PutOutcome::Landed { .. }) => Ok(()),
+            Some(PutOutcome::Conflict) => Err(exists()),
+            Some(PutOutcome::Unknown(error)) => Err(error),
+            None => Err(self.never_put(result.err())),
+        }
+    }
+
+    /// Appends the files of a batch on top of `base`, in one commit.
+    pub(crate) fn append(&self, base: Base, commit: &TableCommit) -> Result<Appended, DeltaError> {
+        let stats = commit.files.iter().map(|file| (file.path.clone(), file.stats.clone())).collect();
+        let mark = BatchMark { seq: commit.seq, uuid: commit.batch_uuid, stats };
+        let adds = self.adds(&commit.files)?;
+        let (committer, slot) = LogCommitter::new(self.log.clone(), Some(mark));
+        let result = self.transact(base, commit, adds, committer);
+        let landed = match slot.take() {
+            Some(PutOutcome::Landed { version, entry }) => (version, entry),
+            Some(PutOutcome::Conflict) => return Ok(Appended::Conflict),
+            Some(PutOutcome::Unknown(error)) => return Err(error),
+            None => return Err(self.never_put(result.err())),
+        };
+        let (version, entry) = landed;
+        let snapshot = match result {
+            Ok(CommitResult::Committed(committed)) => {
+                let since = committed.post_commit_stats().commits_since_checkpoint;
+                committed.post_commit_snapshot().map(|snapshot| self.checkpointed(snapshot, since))
+            }
+            // The entry is there, and that decides; the next commit reads the table afresh.
+            _ => None,
+        };
+        Ok(Appended::Landed { version, entry, snapshot })
+    }
+
+    fn transact(
+        &self,
+        base: Base,
+        commit: &TableCommit,
+        adds: Option<RecordBatch>,
+        committer: LogCommitter,
+    ) -> Result<CommitResult, KernelError> {
+        let uuid: ArrayRef = Arc::new(StringArray::from(vec![commit.batch_uuid.to_string()]));
+        let info = RecordBatch::try_from_iter([(BATCH_UUID_FIELD, uuid)]).map_err(KernelError::generic_err)?;
+        let info_schema = StructType::try_new([StructField::nullable(BATCH_UUID_FIELD, DataType::STRING)])?;
+        let mut transaction = base
+            .snapshot
+            .update_table(UpdateTableOperation::Write, ENGINE_INFO, true)
+            .with_operation_parameters([("mode", Some("Append"))])
+            .with_transaction_id(commit.import.app_id(), commit.seq)
+            .with_commit_info(Box::new(ArrowEngineData::new(info)), Arc::new(info_schema))
+            .build(&self.engine, Box::new(committer))?;
+        if let Some(adds) = adds {
+            transaction.add_files(Box::new(ArrowEngineData::new(adds)));
+        }
+        transaction.commit(&self.engine)
+    }
+
+    /// The kernel's view of the files: path, size, time and row count. The committer puts the full statistics in.
+    fn adds(&self, files: &[StagedFile]) -> Result<Option<RecordBatch>, DeltaError> {
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let modified = files.iter().map(|file| self.modified_ms(file)).collect::<Result<Vec<_>, _>>()?;
+        let number = |value: u64| {
+            i64::try_from(value).map_err(|_| DeltaError::Internal(format!("{value} does not fit a Delta long")))
+        };
+        let sizes = files.iter().map(|file| number(file.bytes)).collect::<Result<Vec<_>, _>>()?;
+        let rows = files.iter().map(|file| number(file.rows)).collect::<Result<Vec<_>, _>>()?;
+        let mut partitions = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+        let arrow = |error: arrow::error::ArrowError| DeltaError::Internal(error.to_string());
+        for _ in files {
+            partitions.append(true).map_err(arrow)?;
+        }
+        let rows: ArrayRef = Arc::new(Int64Array::from(rows));
+        let stats = StructArray::from(vec![(Arc::new(Field::new("numRecords", ArrowType::Int64, true)), rows)]);
+        let paths = StringArray::from_iter_values(files.iter().map(|file| &file.path));
+        let columns: [(&str, ArrayRef); 5] = [
+            ("path", Arc::new(paths)),
+            ("partitionValues", Arc::new(partitions.finish())),
+            ("size", Arc::new(Int64Array::from(sizes))),
+            ("modificationTime", Arc::new(Int64Array::from(modified))),
+            ("stats", Arc::new(stats)),
+        ];
+        RecordBatch::try_from_iter(columns).map(Some).map_err(arrow)
+    }
+
+    fn modified_ms(&self, file: &StagedFile) -> Result<i64, DeltaError> {
+        let path = self.root.join(&file.path);
+        let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
+        match modified {
+            Ok(time) => {
+                let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(DeltaError::StagedFileMissing { path }),
+            Err(error) => Err(DeltaError::io(&path, error)),
+        }
+    }
+
+    /// Writes a checkpoint when one is due. The commit has landed, so a failure is only told.
+    fn checkpointed(&self, snapshot: &SnapshotRef, commits_since: u64) -> SnapshotRef {
+        if commits_since < COMMITS_PER_CHECKPOINT {
+            return Arc::clone(snapshot);
+        }
+        match snapshot.checkpoint(&self.engine, None) {
+            Ok((_, checkpointed)) => checkpointed,
+            Err(error) => {
+                let (table, version) = (self.root.display(), snapshot.version());
+                tracing::warn!(%table, version, error = %one_line(&error), "checkpoint failed; the next commit tries again");
+                Arc::clone(snapshot)
+            }
+        }
+    }
+
+    /// The error of a transaction that ended before its entry was put: nothing was written.
+    fn never_put(&self, error: Option<KernelError>) -> DeltaError {
+        match error {
+            Some(error) => match kernel_io_cause(&error) {
+                Some(cause) => DeltaError::io(&self.root, cause),
+                None => DeltaError::Internal(one_line(&error)),
+            },
+            None => DeltaError::Internal("the kernel ended a commit without putting its log entry".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! An S3 and STS endpoint over a folder, inside the process: for `demo`, for trying one's own files offline, for tests.
+//!
+//! Purpose: the same pipeline, credentials and config as against AWS, without AWS. Each directory in the folder is a
+//! bucket, each file below it an object; what is copied or moved in is there at once, and nothing but the files is
+//! stored. Signatures, roles, external ids and session tokens are really verified, so what works here has proven the
+//! role path and not gone around it.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`config`], [`error`] | what to serve to whom, and why that was refused |
+//! | `server` | listener, connections, shutdown |
+//! | `signing`, `access`, `identity`, `sts` | who is calling and what they may do |
+//! | `store` | the operations of S3 |
+//! | `key`, `folder`, `walk`, `listing` | keys and files, order and pages |
+//! | `etag`, `body`, `upload` | the bytes: one version or an error, never a mix |
+//!
+//! Deliberate limits: path style, no versions, no multipart uploads, no user metadata (a folder has no place for it), no
+//! symbolic links, nothing is fsynced. A file that is being copied in slowly looks complete between two writes: move
+//! large files in instead, from the same disk.
+
+mod access;
+mod body;
+pub mod config;
+pub mod error;
+mod etag;
+mod folder;
+mod identity;
+mod key;
+mod listing;
+mod server;
+mod signing;
+mod store;
+mod sts;
+mod text;
+mod upload;
+mod walk;
+
+pub use config::{ACCOUNT_ID, DevCloudConfig, KeyPair, Role};
+pub use error::DevCloudError;
+pub use server::DevCloud;

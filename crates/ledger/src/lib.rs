@@ -1,0 +1,237 @@
+//! The ledger: a durable record of every object version and batch, in SQLite.
+//!
+//! Purpose: [`SqliteLedger`] implements [`connector_core::ports::Ledger`]. One thread owns the database; each call is
+//! one transaction on it, and what a call has reported is on disk.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `open`, `writer` | data directory, lock, settings, migrations; the thread |
+//! | `import` | the record of an import, its schema, its watermark |
+//! | `page` | listing pages: new, known, overwritten, archived |
+//! | `claiming` | the next batch, the throttle, the backlog |
+//! | `batch`, `ending` | the open batch, what is staged for it, and its end |
+//! | `counts` | what people ask: counts, failures, history |
+//! | `codec`, `error` | stored forms; errors with their remedies |
+//!
+//! `migrations/0001.sql` documents the tables. Everything asked often is answered from an index that holds nothing
+//! but the backlog, or from counters that triggers keep, so the number of objects ever seen does not matter.
+
+mod batch;
+mod claiming;
+mod codec;
+mod counts;
+mod ending;
+mod error;
+mod import;
+mod open;
+mod page;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use connector_core::claim::ClaimLimit;
+use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ImportName};
+use connector_core::ports::{
+    ClaimAnswer, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome, PortResult, ReferenceFile,
+    SelectedObject, StagedBatch,
+};
+use connector_core::schema::TableSchema;
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
+
+pub use crate::counts::{BatchRecord, OBJECT_STATES};
+pub use crate::error::LedgerError;
+pub use crate::open::{LEDGER_FILE, LOCK_FILE};
+
+use crate::error::Result;
+use crate::import::Import;
+use crate::writer::Writer;
+
+/// The ledger of one data directory. Dropping it waits for the calls in flight, closes the database and frees the
+/// data directory.
+pub struct SqliteLedger {
+    writer: Writer,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger of a data directory for this process alone, creating directory and ledger if they are missing.
+    ///
+    /// # Errors
+    /// [`LedgerError::InUse`] if another process, or this one, has it open; [`LedgerError::Newer`] if a newer program
+    /// wrote it; otherwise what file system or database say.
+    pub fn open(data_dir: &Path) -> std::result::Result<Self, LedgerError> {
+        let (connection, lock) = open::exclusive(data_dir)?;
+        Ok(Self { writer: Writer::start(connection, Some(lock))? })
+    }
+
+    /// Opens the ledger for [`Ledger::counts`], [`Self::imports`] and [`Self::history`] only, whether or not another
+    /// process is using it. Calls that write fail.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] if there is none; [`LedgerError::Older`] or [`LedgerError::Newer`] if another version
+    /// of this program wrote it.
+    pub fn open_read_only(data_dir: &Path) -> std::result::Result<Self, LedgerError> {
+        Ok(Self { writer: Writer::start(open::shared(data_dir)?, None)? })
+    }
+
+    /// A ledger that nobody else sees and that is gone when it is dropped.
+    ///
+    /// # Errors
+    /// If there is no memory or no thread for it.
+    pub fn in_memory() -> std::result::Result<Self, LedgerError> {
+        Ok(Self { writer: Writer::start(open::in_memory()?, None)? })
+    }
+
+    /// The names of all imports that were ever opened, sorted.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn imports(&self) -> PortResult<Vec<ImportName>> {
+        let names = self.read("list the imports", counts::imports).await?;
+        Ok(names.into_iter().map(ImportName::new).collect())
+    }
+
+    /// The newest `limit` batches of an import, newest first.
+    ///
+    /// # Errors
+    /// If the import is unknown or the database cannot be read.
+    pub async fn history(&self, import: &ImportName, limit: usize) -> PortResult<Vec<BatchRecord>> {
+        let name = import.clone();
+        let read = move |db: &Connection| counts::history(db, &load(db, &name)?, limit);
+        Ok(self.read("read the history", read).await?)
+    }
+
+    /// One transaction that only reads, so that all of its queries see one state.
+    async fn read<T, J>(&self, doing: &'static str, job: J) -> Result<T>
+    where
+        T: Send + 'static,
+        J: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.transact(doing, TransactionBehavior::Deferred, job).await
+    }
+
+    /// One transaction that writes to an import. It is on disk when this returns; an error has changed nothing.
+    async fn write<T, J>(&self, doing: &'static str, import: &ImportName, job: J) -> Result<T>
+    where
+        T: Send + 'static,
+        J: FnOnce(&Connection, &Import) -> Result<T> + Send + 'static,
+    {
+        let name = import.clone();
+        self.transact(doing, TransactionBehavior::Immediate, move |db| job(db, &load(db, &name)?)).await
+    }
+
+    async fn transact<T, J>(&self, doing: &'static str, behavior: TransactionBehavior, job: J) -> Result<T>
+    where
+        T: Send + 'static,
+        J: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let run = move |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let result = job(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        self.writer.run(run).await.map_err(|error| error.while_doing(doing))
+    }
+}
+
+fn load(db: &Connection, name: &ImportName) -> Result<Import> {
+    Import::load(db, name.as_str())?.ok_or_else(|| LedgerError::UnknownImport { import: name.to_string() })
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn open_import(&self, import: &ImportName, bucket: &str) -> PortResult<ImportRecord> {
+        let (name, bucket) = (import.clone(), bucket.to_owned());
+        let open = move |db: &Connection| import::open(db, name.as_str(), &bucket);
+        Ok(self.transact("open the import", TransactionBehavior::Immediate, open).await?)
+    }
+
+    async fn table_created(&self, import: &ImportName, schema: &TableSchema) -> PortResult<()> {
+        let schema = schema.clone();
+        let job = move |db: &Connection, import: &Import| import::table_created(db, import, &schema);
+        Ok(self.write("note that the table exists", import, job).await?)
+    }
+
+    async fn decide_schema(
+        &self,
+        import: &ImportName,
+        schema: &TableSchema,
+        reference: Option<&ReferenceFile>,
+    ) -> PortResult<()> {
+        let (schema, reference) = (schema.clone(), reference.cloned());
+        let job =
+            move |db: &Connection, import: &Import| import::decide_schema(db, import, &schema, reference.as_ref());
+        Ok(self.write("store the schema", import, job).await?)
+    }
+
+    async fn record_page(
+        &self,
+        import: &ImportName,
+        page: Vec<SelectedObject>,
+        now: Timestamp,
+    ) -> PortResult<PageOutcome> {
+        let job = move |db: &Connection, import: &Import| page::record(db, import, &page, now);
+        Ok(self.write("record a listing page", import, job).await?)
+    }
+
+    async fn finish_scan(&self, import: &ImportName, now: Timestamp) -> PortResult<()> {
+        let job = move |db: &Connection, import: &Import| import::finish_scan(db, import, now);
+        Ok(self.write("note a complete scan", import, job).await?)
+    }
+
+    async fn claim(
+        &self,
+        import: &ImportName,
+        limit: ClaimLimit,
+        uuid: BatchUuid,
+        id: BatchId,
+        now: Timestamp,
+    ) -> PortResult<ClaimAnswer> {
+        let job = move |db: &Connection, import: &Import| claiming::claim(db, import, limit, (uuid, id), now);
+        Ok(self.write("claim a batch", import, job).await?)
+    }
+
+    async fn stage(&self, import: &ImportName, seq: BatchSeq, uuid: BatchUuid, staged: &StagedBatch) -> PortResult<()> {
+        let staged = staged.clone();
+        let job = move |db: &Connection, import: &Import| batch::stage(db, import, seq, uuid, &staged);
+        Ok(self.write("stage a batch", import, job).await?)
+    }
+
+    async fn finalise(&self, import: &ImportName, seq: BatchSeq, table_version: u64, now: Timestamp) -> PortResult<()> {
+        let job = move |db: &Connection, import: &Import| ending::finalise(db, import, seq, table_version, now);
+        Ok(self.write("finalise a batch", import, job).await?)
+    }
+
+    async fn abandon(&self, import: &ImportName, seq: BatchSeq) -> PortResult<()> {
+        let job = move |db: &Connection, import: &Import| ending::abandon(db, import, seq);
+        Ok(self.write("abandon a batch", import, job).await?)
+    }
+
+    async fn settle(
+        &self,
+        import: &ImportName,
+        seq: BatchSeq,
+        results: &[FileResult],
+        now: Timestamp,
+    ) -> PortResult<()> {
+        let results = results.to_vec();
+        let job = move |db: &Connection, import: &Import| ending::settle(db, import, seq, &results, now);
+        Ok(self.write("settle a batch", import, job).await?)
+    }
+
+    async fn set_paused(&self, import: &ImportName, paused: bool) -> PortResult<()> {
+        let job = move |db: &Connection, import: &Import| import::set_paused(db, import, paused);
+        Ok(self.write("pause or resume", import, job).await?)
+    }
+
+    async fn counts(&self, import: &ImportName, now: Timestamp) -> PortResult<ImportCounts> {
+        let name = import.clone();
+        let job = move |db: &Connection| counts::counts(db, &load(db, &name)?, now);
+        Ok(self.read("count", job).await?)
+    }
+}

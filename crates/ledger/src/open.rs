@@ -1,0 +1,168 @@
+//! Opening the database: directory, lock, file mode, settings, migrations.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::error::{LedgerError, Result};
+
+/// The database, inside the data directory.
+pub const LEDGER_FILE: &str = "ledger.sqlite3";
+/// The file that is locked while a process uses the data directory.
+pub const LOCK_FILE: &str = "lock";
+
+/// Every change of the schema since the first. An entry is never edited once a release has it; `user_version` counts
+/// the ones that a database has been through.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens for writing, creating what is missing. The file is the lock; keep it.
+pub(crate) fn exclusive(dir: &Path) -> Result<(Connection, File)> {
+    create_dir(dir)?;
+    let lock = lock(dir)?;
+    let path = dir.join(LEDGER_FILE);
+    private_file(&path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = connect(&path, flags)?;
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(|error| LedgerError::from(error).while_doing(&opening(&path)))?;
+    if mode != "wal" {
+        return Err(LedgerError::NoWal { path, mode });
+    }
+    configure(&connection)
+        .and_then(|()| migrate(&mut connection, &path))
+        .map_err(|e| e.while_doing(&opening(&path)))?;
+    sync_dir(dir)?;
+    Ok((connection, lock))
+}
+
+/// Opens for reading, beside a process that may be writing.
+pub(crate) fn shared(dir: &Path) -> Result<Connection> {
+    let path = dir.join(LEDGER_FILE);
+    if !path.exists() {
+        return Err(LedgerError::Missing { path });
+    }
+    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let found = configure(&connection)
+        .and_then(|()| Ok(version(&connection)?))
+        .map_err(|error| error.while_doing(&opening(&path)))?;
+    match found.cmp(&known()) {
+        std::cmp::Ordering::Equal => Ok(connection),
+        std::cmp::Ordering::Less => Err(LedgerError::Older { path, found, known: known() }),
+        std::cmp::Ordering::Greater => Err(LedgerError::Newer { path, found, known: known() }),
+    }
+}
+
+/// A database that is gone when it is closed.
+pub(crate) fn in_memory() -> Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    configure(&connection)?;
+    migrate(&mut connection, Path::new(":memory:"))?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_EXRESCODE)
+        .map_err(|error| LedgerError::from(error).while_doing(&opening(path)))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn opening(path: &Path) -> String {
+    format!("open {}", path.display())
+}
+
+fn configure(connection: &Connection) -> Result<()> {
+    // FULL syncs the log at each commit: what a call has reported is on disk. The cache is 16 MiB.
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -16384;
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn known() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if !(0..=known()).contains(&found) {
+        return Err(LedgerError::Newer { path: path.to_owned(), found, known: known() });
+    }
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        transaction.execute_batch(migration)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {}", index + 1))?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("create the data directory", dir))?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("open the lock file", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+    }
+}
+
+/// Creates the file for its owner alone, or takes everybody else's rights away. SQLite gives its other files the same
+/// mode. A file that exists is not opened here: closing it again would drop locks that this process holds on it.
+fn private_file(path: &Path) -> Result<()> {
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = fs::metadata(path).map_err(failed("look at", path))?.permissions().mode();
+            if mode & 0o077 == 0 {
+                return Ok(());
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed("protect", path))
+        }
+        Err(error) => Err(failed("create", path)(error)),
+    }
+}
+
+/// A new name is durable once its directory is synced.
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync the directory", dir))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
+    let path: PathBuf = path.to_owned();
+    move |source| LedgerError::File { doing, path, source }
+}

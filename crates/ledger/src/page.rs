@@ -1,0 +1,196 @@
+//! Writing listing pages: what is new, what is known, what came back, what was overwritten.
+//!
+//! A page says what a key holds now. So every other version of that key which nobody has read yet cannot be read any
+//! more, and is `gone`; and a version that was written off because it had vanished or lay in an archive is admitted
+//! again when it shows up.
+
+use connector_core::object::{SkipReason, is_archived};
+use connector_core::ports::{PageOutcome, SelectedObject};
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::codec;
+use crate::error::Result;
+use crate::import::Import;
+
+/// The reason of objects in an archive.
+const ARCHIVED: &str = "archived";
+
+/// Where an object that a page shows belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Pending,
+    Skipped(SkipReason),
+    Archived,
+}
+
+impl Standing {
+    /// Overwriting is ignored: once a version of a key is ingested, no other one is read.
+    fn of(selected: &SelectedObject, another_ingested: bool) -> Self {
+        match selected.skip {
+            Some(reason) => Self::Skipped(reason),
+            None if another_ingested => Self::Skipped(SkipReason::Overwrite),
+            None if is_archived(selected.object.storage_class.as_deref()) => Self::Archived,
+            None => Self::Pending,
+        }
+    }
+
+    fn state(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Skipped(_) => "skipped",
+            Self::Archived => "deferred",
+        }
+    }
+
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Pending => None,
+            Self::Skipped(reason) => Some(reason.code()),
+            Self::Archived => Some(ARCHIVED),
+        }
+    }
+
+    fn count(self, outcome: &mut PageOutcome) {
+        match self {
+            Self::Pending => outcome.new += 1,
+            Self::Skipped(_) => outcome.skipped += 1,
+            Self::Archived => outcome.deferred += 1,
+        }
+    }
+}
+
+/// A version of a key as the ledger knows it.
+struct Version {
+    id: i64,
+    etag: String,
+    size: i64,
+    last_modified: i64,
+    state: String,
+    reason: Option<String>,
+}
+
+impl Version {
+    fn is(&self, selected: &SelectedObject) -> bool {
+        self.etag == selected.object.etag && self.size == codec::stored(selected.object.size)
+    }
+
+    /// Whether a page that shows this version again changes its state. Claimed, ingested and failed versions stay
+    /// what they are, and so do those that wait and can still be read.
+    fn yields_to(&self, standing: Standing) -> bool {
+        match (self.state.as_str(), standing) {
+            ("gone", _) => true,
+            ("deferred", standing) => standing != Standing::Archived,
+            ("pending", standing) => standing == Standing::Archived,
+            // The configuration may have learnt to read it; what was overwritten stays overwritten.
+            ("skipped", Standing::Pending | Standing::Archived) => {
+                self.reason.as_deref() != Some(SkipReason::Overwrite.code())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `new`, `known`, `skipped` and `deferred` of the outcome add up to the page; `late` is part of the first and the
+/// last of these.
+pub(crate) fn record(db: &Connection, import: &Import, page: &[SelectedObject], now: Timestamp) -> Result<PageOutcome> {
+    let mut outcome = PageOutcome::default();
+    for selected in page {
+        let versions = versions(db, import.bucket, &selected.object.key)?;
+        let (known, others): (Vec<_>, Vec<_>) = versions.into_iter().partition(|version| version.is(selected));
+        for other in others.iter().filter(|other| matches!(other.state.as_str(), "pending" | "deferred")) {
+            supersede(db, other.id)?;
+        }
+        let standing = Standing::of(selected, others.iter().any(|other| other.state == "ingested"));
+        match known.first() {
+            None => {
+                insert(db, import, selected, standing, now)?;
+                standing.count(&mut outcome);
+                outcome.late += u64::from(is_late(import, selected, standing));
+            }
+            Some(version) => {
+                let changes = version.yields_to(standing);
+                touch(db, version, selected, changes.then_some(standing))?;
+                if changes { standing.count(&mut outcome) } else { outcome.known += 1 }
+            }
+        }
+    }
+    if outcome.late > 0 {
+        db.prepare_cached("UPDATE import SET late_count = late_count + ?2 WHERE id = ?1")?
+            .execute(params![import.id, codec::stored(outcome.late)])?;
+    }
+    Ok(outcome)
+}
+
+fn is_late(import: &Import, selected: &SelectedObject, standing: Standing) -> bool {
+    let position = (codec::micros(selected.object.last_modified), &selected.object.key);
+    let below = import.watermark.as_ref().is_some_and(|(time, key)| position <= (*time, key));
+    below && !matches!(standing, Standing::Skipped(_))
+}
+
+pub(crate) const VERSIONS: &str =
+    "SELECT id, etag, size, last_modified, state, reason FROM object WHERE bucket = ?1 AND key = ?2";
+
+fn versions(db: &Connection, bucket: i64, key: &str) -> Result<Vec<Version>> {
+    let mut statement = db.prepare_cached(VERSIONS)?;
+    let rows = statement.query_map(params![bucket, key], |row| {
+        Ok(Version {
+            id: row.get(0)?,
+            etag: row.get(1)?,
+            size: row.get(2)?,
+            last_modified: row.get(3)?,
+            state: row.get(4)?,
+            reason: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn insert(
+    db: &Connection,
+    import: &Import,
+    selected: &SelectedObject,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<()> {
+    let object = &selected.object;
+    db.prepare_cached(
+        "INSERT INTO object (bucket, key, etag, size, last_modified, state, reason, first_seen)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        import.bucket,
+        object.key,
+        object.etag,
+        codec::stored(object.size),
+        codec::micros(object.last_modified),
+        standing.state(),
+        standing.reason(),
+        codec::micros(now),
+    ])?;
+    Ok(())
+}
+
+/// Brings a known version up to date; most pages find nothing to write.
+fn touch(db: &Connection, version: &Version, selected: &SelectedObject, standing: Option<Standing>) -> Result<()> {
+    let last_modified = codec::micros(selected.object.last_modified);
+    if let Some(standing) = standing {
+        db.prepare_cached(
+            "UPDATE object SET state = ?2, reason = ?3, last_modified = ?4, not_before = NULL, reclaimed = 0
+             WHERE id = ?1",
+        )?
+        .execute(params![version.id, standing.state(), standing.reason(), last_modified])?;
+    } else if version.last_modified != last_modified {
+        db.prepare_cached("UPDATE object SET last_modified = ?2 WHERE id = ?1")?
+            .execute(params![version.id, last_modified])?;
+    }
+    Ok(())
+}
+
+fn supersede(db: &Connection, object: i64) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE object SET state = 'gone', reason = 'superseded', not_before = NULL, reclaimed = 0 WHERE id = ?1",
+    )?
+    .execute([object])?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Tests of the ledger as its users see it, plus a look into the tables where users cannot look.
+
+mod batch_tests;
+mod claim_tests;
+mod model;
+mod open_tests;
+mod page_tests;
+mod plan_tests;
+mod property_tests;
+mod watermark_tests;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use connector_core::claim::ClaimLimit;
+use connector_core::error::Failure;
+use connector_core::ids::{BatchId, BatchUuid, ImportName};
+use connector_core::object::ListedObject;
+use connector_core::ports::{
+    ClaimAnswer, ClaimedBatch, FileOutcome, FileResult, ImportCounts, Ledger, PageOutcome, SelectedObject, StagedBatch,
+    StagedFile,
+};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::SqliteLedger;
+
+pub(crate) const BUCKET: &str = "bucket";
+pub(crate) const TICK: Duration = Duration::from_secs(60);
+
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub(crate) fn throttled(files: u32) -> ClaimLimit {
+    ClaimLimit::Throttled { files, tick: TICK }
+}
+
+/// An object of 10 bytes whose ETag is given.
+pub(crate) fn object(key: &str, etag: &str, modified: i64) -> SelectedObject {
+    let object = ListedObject {
+        key: key.to_owned(),
+        etag: etag.to_owned(),
+        size: 10,
+        last_modified: at(modified),
+        storage_class: None,
+    };
+    SelectedObject { object, skip: None }
+}
+
+pub(crate) fn archived(mut selected: SelectedObject) -> SelectedObject {
+    selected.object.storage_class = Some("DEEP_ARCHIVE".to_owned());
+    selected
+}
+
+pub(crate) fn ingested() -> FileOutcome {
+    FileOutcome::Ingested { rows: 7 }
+}
+
+pub(crate) fn failed() -> FileOutcome {
+    FileOutcome::Failed { code: "bad_rows", message: "value 'x' on column 'n' is not Int64".into(), rows_rejected: 3 }
+}
+
+pub(crate) fn deferred(until: i64) -> FileOutcome {
+    FileOutcome::Deferred { code: "timeout", message: "gave up".into(), not_before: at(until) }
+}
+
+pub(crate) fn gone() -> FileOutcome {
+    FileOutcome::Gone { code: "object_changed", message: "changed".into() }
+}
+
+pub(crate) fn results(batch: &ClaimedBatch, outcome: impl Fn(&str) -> Option<FileOutcome>) -> Vec<FileResult> {
+    let one = |id, outcome| FileResult { id, outcome, bytes: 10, duration_ms: 5 };
+    batch.files.iter().filter_map(|file| outcome(&file.key).map(|outcome| one(file.id, outcome))).collect()
+}
+
+pub(crate) fn staged(results: Vec<FileResult>) -> StagedBatch {
+    let rows = results.iter().map(crate::batch::rows_ingested).sum();
+    let files = match rows {
+        0 => vec![],
+        rows => vec![StagedFile { path: "part-1.parquet".into(), bytes: 99, rows, stats: "{\"numRecords\":7}".into() }],
+    };
+    StagedBatch { files, results, rows }
+}
+
+/// A ledger with one import, and the calls on it in short form.
+pub(crate) struct House {
+    pub ledger: SqliteLedger,
+    pub import: ImportName,
+    minted: u128,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self::with(SqliteLedger::in_memory().unwrap())
+    }
+
+    pub fn at(dir: &Path) -> Self {
+        Self::with(SqliteLedger::open(dir).unwrap())
+    }
+
+    fn with(ledger: SqliteLedger) -> Self {
+        let house = Self { ledger, import: ImportName::new("events"), minted: 0 };
+        wait(house.ledger.open_import(&house.import, BUCKET)).unwrap();
+        house
+    }
+
+    pub fn page(&self, page: &[SelectedObject]) -> PageOutcome {
+        wait(self.ledger.record_page(&self.import, page.to_vec(), at(1_000))).unwrap()
+    }
+
+    pub fn try_claim(&mut self, limit: ClaimLimit, now: i64) -> Result<ClaimAnswer, Failure> {
+        // Ids differ between the lives of a ledger, too.
+        self.minted += 1;
+        let uuid = BatchUuid(Uuid::from_u128(self.minted ^ Uuid::new_v4().as_u128()));
+        let id = BatchId::from_parts(now.unsigned_abs(), self.minted);
+        wait(self.ledger.claim(&self.import, limit, uuid, id, at(now)))
+    }
+
+    pub fn claim(&mut self, limit: ClaimLimit, now: i64) -> ClaimAnswer {
+        self.try_claim(limit, now).unwrap()
+    }
+
+    /// Claims everything that is claimable; there must be something.
+    pub fn claim_all(&mut self, now: i64) -> ClaimedBatch {
+        self.claim(ClaimLimit::Unlimited, now).batch.unwrap()
+    }
+
+    pub fn try_stage(&self, batch: &ClaimedBatch, staged: &StagedBatch) -> Result<(), Failure> {
+        wait(self.ledger.stage(&self.import, batch.seq, batch.uuid, staged))
+    }
+
+    pub fn commit(&self, batch: &ClaimedBatch, outcome: impl Fn(&str) -> Option<FileOutcome>, now: i64) {
+        self.try_stage(batch, &staged(results(batch, outcome))).unwrap();
+        wait(self.ledger.finalise(&self.import, batch.seq, 40, at(now))).unwrap();
+    }
+
+    pub fn settle(&self, batch: &ClaimedBatch, outcome: impl Fn(&str) -> Option<FileOutcome>, now: i64) {
+        let results = results(batch, outcome);
+        wait(self.ledger.settle(&self.import, batch.seq, &results, at(now))).unwrap();
+    }
+
+    pub fn abandon(&self, batch: &ClaimedBatch) {
+        wait(self.ledger.abandon(&self.import, batch.seq)).unwrap();
+    }
+
+    pub fn finish_scan(&self, now: i64) {
+        wait(self.ledger.finish_scan(&self.import, at(now))).unwrap();
+    }
+
+    pub fn counts(&self, now: i64) -> ImportCounts {
+        wait(self.ledger.counts(&self.import, at(now))).unwrap()
+    }
+
+    /// `key etag` to `state` or `state:reason`, as stored.
+    pub fn states(&self) -> BTreeMap<String, String> {
+        let read = |db: &rusqlite::Connection| {
+            let mut statement = db.prepare(
+                "SELECT key || ' ' || etag, state || COALESCE(':' || reason, '') FROM object ORDER BY key, etag",
+            )?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        wait(self.ledger.read("look", read)).unwrap()
+    }
+
+    pub fn state(&self, object: &str) -> String {
+        self.states()[object].clone()
+    }
+}
+
+pub(crate) fn keys(batch: &ClaimedBatch) -> Vec<&str> {
+    batch.files.iter().map(|file| &*file.key).collect()
+}

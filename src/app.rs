@@ -1,0 +1,215 @@
+//! The composition root: configuration becomes ports, actors and listeners.
+
+mod control;
+mod measure;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use connector_actors::credit::CreditPool;
+use connector_actors::messages::control::{Drain, Sync, SyncSummary};
+use connector_actors::supervisor::Supervisor;
+use connector_actors::world::{ImportPorts, ImportSeat, World};
+use connector_core::clock::{Clock, SystemClock};
+use connector_core::credit::Seat;
+use connector_core::error::{ErrorClass, Failure};
+use connector_core::events::{ImportRegistered, ProcessStarted};
+use connector_core::ids::ImportName;
+use connector_core::ports::{Destination, Ledger, ObjectSource};
+use connector_core::spec::ImportSpec;
+use connector_decode::Pool;
+use connector_delta::DeltaTable;
+use connector_ledger::SqliteLedger;
+use connector_s3::{S3Connection, S3Settings};
+use tokio::runtime::Handle;
+
+use self::control::SupervisorControl;
+use self::measure::Gauges;
+use crate::config::Project;
+use crate::exporter::Exporter;
+use crate::http::{ApiToken, HttpConfig, ListenOn, Servers};
+
+/// The name of the file from which external ids are derived.
+pub const INSTANCE_SECRET: &str = "instance-secret";
+/// Files too large for memory are decoded from here.
+const SPOOL_FOLDER: &str = "spool";
+/// How often a sync is tried again when its import was restarted under it.
+const SYNC_ATTEMPTS: u32 = 5;
+
+/// Everything that runs.
+pub struct App {
+    project: Project,
+    supervisor: Addr<Supervisor>,
+    world: World,
+    ledger: Arc<SqliteLedger>,
+    servers: Option<Servers>,
+    _gauges: Gauges,
+}
+
+impl App {
+    /// Opens the data directory and starts every import. Needs an actix system around it; `io` is the runtime on which
+    /// network and disk are awaited. Without `listen` there are no HTTP listeners.
+    ///
+    /// # Errors
+    /// If the data directory cannot be used, or an address cannot be listened on. What is wrong with one import shows
+    /// in its state and stops nothing else.
+    pub async fn start(project: Project, io: Handle, listen: bool) -> Result<Self, Failure> {
+        let settings = &project.settings;
+        make_folder(&settings.data_dir)?;
+        let ledger = Arc::new(SqliteLedger::open(&settings.data_dir)?);
+        let spool = empty_spool(&settings.data_dir)?;
+        let world = World {
+            clock: Arc::new(SystemClock),
+            io: io.clone(),
+            pool: Pool::new(settings.limits.threads),
+            credit: CreditPool::new(settings.limits.memory, project.imports.len()),
+            spool: spool.as_path().into(),
+        };
+        let exporter = Arc::new(Exporter::install()?);
+        ProcessStarted { version: env!("CARGO_PKG_VERSION"), imports: project.imports.len() }.emit();
+
+        let seats = seats(&project, &ledger, &world);
+        for seat in &seats {
+            let table = table_folder(&project, &seat.spec);
+            ImportRegistered {
+                import: &seat.labels(),
+                uri: seat.spec.uri.as_str(),
+                schedule: seat.spec.schedule.as_str(),
+                table: &table.display().to_string(),
+            }
+            .emit();
+        }
+        let gauges = Gauges::start(&seats, Arc::clone(&ledger), world.clone());
+        let supervisor = Supervisor::new(world.clone(), seats, settings.limits.threads, fastrand::u64(..)).start();
+        let servers = if listen {
+            let control = SupervisorControl::new(&project, supervisor.clone(), Arc::clone(&ledger), world.clone());
+            let config = HttpConfig {
+                metrics: ListenOn { address: settings.listen.metrics, setting: "listen.metrics" },
+                api: ListenOn { address: settings.listen.api, setting: "listen.api" },
+                allowed_hosts: Vec::new(),
+            };
+            let token = ApiToken::load_or_create(&settings.data_dir)?;
+            let render = Arc::new(move || exporter.render());
+            Some(Servers::start(&config, token, Arc::new(control), render)?)
+        } else {
+            None
+        };
+        Ok(Self { project, supervisor, world, ledger, servers, _gauges: gauges })
+    }
+
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    pub fn servers(&self) -> Option<&Servers> {
+        self.servers.as_ref()
+    }
+
+    pub fn ledger(&self) -> &SqliteLedger {
+        &self.ledger
+    }
+
+    pub fn now(&self) -> jiff::Timestamp {
+        self.world.clock.now()
+    }
+
+    /// One on-demand sync of one import. An import that is restarted under it, because the network or a disk failed,
+    /// is given a few more chances.
+    ///
+    /// # Errors
+    /// What ended the import, or the last attempt.
+    pub async fn sync(&self, import: &ImportName) -> Result<SyncSummary, Failure> {
+        let mut attempt = 1;
+        loop {
+            let answer = self.supervisor.send(Sync { import: import.clone() }).await;
+            let result = answer.unwrap_or_else(|_| Err(Failure::bug("supervisor_gone", "the supervisor ended")));
+            match result {
+                Err(failure) if failure.class != ErrorClass::Config && attempt < SYNC_ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Claims nothing more, finishes the open batches or leaves them to the next start, and ends.
+    pub async fn stop(self, deadline: Duration) {
+        if let Some(servers) = &self.servers {
+            servers.begin_drain();
+        }
+        let drained = self.supervisor.send(Drain { deadline });
+        // The supervisor keeps the deadline itself; the margin is for an actor that hangs.
+        if tokio::time::timeout(deadline + Duration::from_secs(1), drained).await.is_err() {
+            tracing::warn!("not every import ended in time; the next start recovers");
+        }
+        if let Some(servers) = self.servers {
+            servers.stop().await;
+        }
+        self.world.pool.shutdown();
+    }
+}
+
+/// The folder of an import's table.
+pub fn table_folder(project: &Project, spec: &ImportSpec) -> std::path::PathBuf {
+    project.settings.destination.join(spec.name.as_str())
+}
+
+fn seats(project: &Project, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<ImportSeat> {
+    // Imports of one connection share its credentials and its HTTP connections.
+    let mut connections: HashMap<String, Result<S3Connection, Failure>> = HashMap::new();
+    let mut seats = Vec::new();
+    for (index, spec) in project.imports.iter().enumerate() {
+        let connection = connections
+            .entry(spec.connection.name.clone())
+            .or_insert_with(|| connect(spec, Arc::clone(&world.clock)))
+            .clone();
+        let (bucket, folder) = (spec.uri.bucket().to_owned(), table_folder(project, spec));
+        let (ledger, io) = (Arc::clone(ledger), world.io.clone());
+        let ports = move || {
+            let source = connection.clone()?.bucket(bucket.as_str());
+            let destination = DeltaTable::new(&folder, io.clone())?;
+            Ok(ImportPorts {
+                source: Arc::new(source) as Arc<dyn ObjectSource>,
+                ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+                destination: Arc::new(destination) as Arc<dyn Destination>,
+            })
+        };
+        seats.push(ImportSeat { spec: Arc::new(spec.clone()), seat: Seat(index), ports: Arc::new(ports) });
+    }
+    seats
+}
+
+/// The S3 clients of an import's connection.
+pub fn connect(spec: &ImportSpec, clock: Arc<dyn Clock>) -> Result<S3Connection, Failure> {
+    let settings = S3Settings { seed: fastrand::u64(..), ..S3Settings::default() };
+    S3Connection::new(&spec.connection, clock, settings).map_err(Failure::from)
+}
+
+/// Makes a folder of the data directory.
+///
+/// # Errors
+/// If there is no right or no room to.
+pub fn make_folder(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("cannot make the folder {}: {error}; change data_dir or its owner", folder.display());
+        Failure::config("data_dir", message)
+    })
+}
+
+/// The spool folder, emptied of what a killed process may have left.
+fn empty_spool(data_dir: &Path) -> Result<std::path::PathBuf, Failure> {
+    let spool = data_dir.join(SPOOL_FOLDER);
+    match std::fs::remove_dir_all(&spool) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let message = format!("cannot empty {}: {error}", spool.display());
+            return Err(Failure::config("data_dir", message));
+        }
+        _ => {}
+    }
+    make_folder(&spool)?;
+    Ok(spool)
+}

@@ -1,0 +1,166 @@
+//! `demo`: the normal pipeline on sample files that keep coming, with an S3 and STS of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use connector_core::error::Failure;
+use connector_core::ports::{ImportCounts, Ledger};
+use connector_devcloud::DevCloud;
+use tokio::runtime::Handle;
+
+use super::signals::{DRAIN, StopSignals};
+use super::{Ended, VerbResult, output, project, runtime};
+use crate::app::{App, table_folder};
+use crate::demo::home::{Home, first_free};
+use crate::demo::shop::Shop;
+use crate::logging;
+
+/// See the pipeline work on sample files, with nothing to set up.
+///
+/// Starts an S3 and STS endpoint over a folder, drops a file of orders (CSV) and one of page views (Parquet) every few
+/// seconds, and runs the normal pipeline with the shipped configuration: two imports that read through one assumed
+/// role, into two Delta tables. Ctrl-C ends it; running it again goes on.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector demo
+  s3-connector demo --files 10       end by itself after ten files of each kind")]
+pub struct Demo {
+    /// The folder for bucket, configuration and tables
+    #[arg(long, default_value = "s3-connector-demo")]
+    folder: PathBuf,
+    /// Seconds between two files
+    #[arg(long, default_value_t = 3.0)]
+    every: f64,
+    /// The period of @auto, in seconds; 60 outside of the demo
+    #[arg(long, default_value_t = 5.0)]
+    tick: f64,
+    /// Rows of a file of orders; a file of page views has twice as many
+    #[arg(long, default_value_t = 5_000)]
+    rows: u32,
+    /// End once this many files of each kind have been dropped and imported
+    #[arg(long)]
+    files: Option<u32>,
+}
+
+/// The port that the shipped connection names.
+const S3_PORT: u16 = 9460;
+/// How often the end of `--files` is looked for.
+const PACE: Duration = Duration::from_millis(250);
+
+impl Demo {
+    pub fn execute(self) -> VerbResult {
+        let seconds = |value: f64, option: &str| {
+            Duration::try_from_secs_f64(value)
+                .ok()
+                .filter(|wait| *wait >= Duration::from_millis(100))
+                .ok_or_else(|| Failure::config("option", format!("{option} has to be at least 0.1 seconds")))
+        };
+        let (every, tick) = (seconds(self.every, "--every")?, seconds(self.tick, "--tick")?);
+        runtime::block_on(|io| self.run(io, every, tick))
+    }
+
+    async fn run(self, io: Handle, every: Duration, tick: Duration) -> Result<ExitCode, Ended> {
+        let mut signals = StopSignals::listen()?;
+        let failed = |error: std::io::Error| {
+            Failure::config("demo_folder", format!("cannot use the folder {}: {error}", self.folder.display()))
+        };
+        let home = Home::open(&self.folder).map_err(failed)?;
+        let mut shop = Shop::open(&home.bucket(), self.rows).map_err(failed)?;
+        let cloud = DevCloud::start(home.devcloud(first_free(S3_PORT).port())).await.map_err(Failure::from)?;
+        let endpoint = cloud.endpoint();
+        let project = project::load_with(&home.config(), &|name| home.variable(&endpoint, tick, name))?;
+        logging::start(&project.settings.log);
+        let app = App::start(project, io, true).await?;
+        self.greet(&app, &home, &endpoint);
+
+        let mut drops = tokio::time::interval(every);
+        let mut looks = tokio::time::interval(PACE);
+        loop {
+            tokio::select! {
+                signal = signals.wait() => {
+                    output::line(format!("\n{signal}: finishing"));
+                    break;
+                }
+                _ = drops.tick(), if self.files.is_none_or(|files| shop.dropped() < files) => {
+                    shop.drop_files(app.now()).map_err(failed)?;
+                }
+                _ = looks.tick(), if self.files.is_some_and(|files| shop.dropped() >= files) => {
+                    if imported(&app).await >= 2 * u64::from(shop.dropped()) {
+                        break;
+                    }
+                }
+            }
+        }
+        let summary = summary(&app).await;
+        app.stop(DRAIN).await;
+        cloud.shutdown().await;
+        for line in summary {
+            output::line(line);
+        }
+        output::line(format!("run it again to go on; delete {} to start over", self.folder.display()));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn greet(&self, app: &App, home: &Home, endpoint: &str) {
+        output::line(format!("bucket         {} (S3 and STS at {endpoint})", home.bucket().display()));
+        output::line(format!("configuration  {}", home.config().display()));
+        if let Some(servers) = app.servers() {
+            output::line(format!("metrics        http://{}/metrics", servers.metrics_address()));
+            output::line(format!("status         http://{}/api/v1/status", servers.api_address()));
+        }
+        for spec in &app.project().imports {
+            output::line(format!("table          {}", table_folder(app.project(), spec).display()));
+        }
+        let first = app.project().imports.first().map(|spec| table_folder(app.project(), spec));
+        if let Some(table) = first {
+            output::line("\nread a table from another terminal, with any of these:");
+            readers(&table).into_iter().for_each(|line| output::line(format!("  {line}")));
+        }
+        output::line("\nCtrl-C ends the demo.\n");
+    }
+}
+
+/// One-liners that read a table with other engines.
+fn readers(table: &Path) -> [String; 3] {
+    let table = table.display();
+    [
+        format!("duckdb -c \"INSTALL delta; LOAD delta; SELECT count(*) FROM delta_scan('{table}')\""),
+        format!("python3 -c \"import polars; print(polars.read_delta('{table}'))\"     # pip install polars deltalake"),
+        format!("clickhouse local -q \"SELECT count() FROM deltaLakeLocal('{table}')\""),
+    ]
+}
+
+async fn counts(app: &App) -> Vec<(String, ImportCounts)> {
+    let mut all = Vec::new();
+    for spec in &app.project().imports {
+        let counts = app.ledger().counts(&spec.name, app.now()).await.unwrap_or_default();
+        all.push((spec.name.to_string(), counts));
+    }
+    all
+}
+
+fn files(counts: &ImportCounts, state: &str) -> u64 {
+    counts.files.get(state).copied().unwrap_or(0)
+}
+
+/// Files whose fate is settled, over all imports.
+async fn imported(app: &App) -> u64 {
+    let counts = counts(app).await;
+    counts.iter().map(|(_, counts)| files(counts, "ingested") + files(counts, "failed")).sum()
+}
+
+async fn summary(app: &App) -> Vec<String> {
+    let line = |(name, counts): (String, ImportCounts)| {
+        format!(
+            "{name}: {} files with {} rows are in the table, {} failed, {} wait",
+            files(&counts, "ingested"),
+            counts.rows,
+            files(&counts, "failed"),
+            counts.backlog_files
+        )
+    };
+    counts(app).await.into_iter().map(line).collect()
+}

@@ -1,0 +1,112 @@
+//! The command line: one file for each verb, each a thin client of the rest.
+
+mod check;
+mod demo;
+mod devcloud;
+mod once;
+mod output;
+mod project;
+mod run;
+mod runtime;
+mod signals;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use connector_core::error::{ErrorClass, Failure};
+
+/// Watches S3 buckets and ingests every new CSV and Parquet file exactly once into a Delta Lake table.
+#[derive(Parser)]
+#[command(name = "s3-connector", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  s3-connector demo                          see it work, with an S3 of its own; nothing to set up
+  s3-connector check                         is my configuration right? which files would be imported?
+  s3-connector run                           import each minute what has landed, until stopped
+  s3-connector run --once                    import everything that is new, and end
+  s3-connector status                        how far is it?
+
+Exit codes: 0 all well, 2 something to change in configuration or access, 3 bad files, 4 something that may pass by
+itself, 5 another writer, 6 a bug, 130 interrupted.";
+
+/// Where the configuration is.
+#[derive(clap::Args, Clone)]
+struct ConfigFolder {
+    /// The folder with s3-connector.toml, connections/ and datasources/
+    #[arg(long, short, default_value = "config", env = "S3_CONNECTOR_CONFIG")]
+    config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run all imports until stopped, or once
+    Run(run::Run),
+    /// Run the pipeline on sample files that keep coming, with an S3 of its own
+    Demo(demo::Demo),
+    /// Serve a folder as S3 and STS, to try files offline
+    Devcloud(devcloud::Devcloud),
+    /// Check the configuration, the access to S3, and what each import would read
+    Check(check::Check),
+    /// Show how far each import is
+    Status(status::Status),
+}
+
+/// Runs the program and says how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.verb {
+        Verb::Run(verb) => verb.execute(),
+        Verb::Demo(verb) => verb.execute(),
+        Verb::Devcloud(verb) => verb.execute(),
+        Verb::Check(verb) => verb.execute(),
+        Verb::Status(verb) => verb.execute(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(Ended::Told(class)) => code_of(class),
+        Err(Ended::Failed(failure)) => {
+            output::error(&failure.message);
+            code_of(failure.class)
+        }
+    }
+}
+
+/// Why a verb did not do what it was asked to.
+enum Ended {
+    /// The user has been told already.
+    Told(ErrorClass),
+    Failed(Failure),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+type VerbResult = Result<ExitCode, Ended>;
+
+/// The exit code of an error class.
+fn code_of(class: ErrorClass) -> ExitCode {
+    ExitCode::from(match class {
+        ErrorClass::Config => 2,
+        ErrorClass::Data => 3,
+        ErrorClass::Transient => 4,
+        ErrorClass::Fenced => 5,
+        ErrorClass::Bug => 6,
+    })
+}
+
+/// The class that a user should hear of first.
+fn worse(one: Option<ErrorClass>, other: Option<ErrorClass>) -> Option<ErrorClass> {
+    const WORST_FIRST: [ErrorClass; 5] =
+        [ErrorClass::Bug, ErrorClass::Fenced, ErrorClass::Config, ErrorClass::Data, ErrorClass::Transient];
+    WORST_FIRST.into_iter().find(|class| one == Some(*class) || other == Some(*class))
+}

@@ -1,0 +1,44 @@
+//! Loading the configuration for a verb, with all its problems told at once.
+
+use std::path::Path;
+
+use connector_core::error::{ErrorClass, Failure};
+use connector_core::secret::Secret;
+
+use super::{ConfigFolder, Ended, output};
+use crate::app::{INSTANCE_SECRET, make_folder};
+use crate::config::{Project, Surroundings, load, process_variable};
+use crate::private_file;
+
+/// Loads the folder with the environment of this process. Problems and warnings go to standard error.
+pub fn load_project(folder: &ConfigFolder) -> Result<Project, Ended> {
+    load_with(&folder.config, &process_variable)
+}
+
+/// Loads the folder with variables from anywhere.
+pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Ended> {
+    let current_dir = std::env::current_dir()
+        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
+    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    match load(folder, &around) {
+        Ok(project) => {
+            output::diagnostics(&project.warnings);
+            Ok(project)
+        }
+        Err(problems) => {
+            output::diagnostics(&problems.diagnostics);
+            let errors = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+            let noun = if errors == 1 { "problem" } else { "problems" };
+            output::error(&format!("{errors} {noun} in the configuration; nothing was started"));
+            Err(Ended::Told(ErrorClass::Config))
+        }
+    }
+}
+
+fn instance_secret(data_dir: &Path) -> Result<Secret, Failure> {
+    make_folder(data_dir)?;
+    private_file::load_or_create(data_dir, INSTANCE_SECRET).map_err(|error| {
+        let path = data_dir.join(INSTANCE_SECRET);
+        Failure::config("instance_secret", format!("cannot keep the secret {}: {error}", path.display()))
+    })
+}

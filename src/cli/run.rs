@@ -1,0 +1,60 @@
+//! `run`: all imports, until stopped, or once.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::runtime::Handle;
+
+use super::signals::{DRAIN, StopSignals};
+use super::{ConfigFolder, Ended, VerbResult, once, output, project, runtime};
+use crate::app::App;
+use crate::config::Project;
+use crate::logging;
+
+/// Run all imports.
+///
+/// Imports with IMPORT_SCHEDULE @auto read what has landed once a minute, at most 5 files each; those with @on-demand
+/// wait for a sync. SIGTERM or Ctrl-C ends the program within 10 seconds; whatever happens, the next start goes on
+/// where this one was.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector run
+  s3-connector run --config /etc/s3-connector
+  s3-connector run --once          for cron and Kubernetes jobs: everything that is new, without a cap")]
+pub struct Run {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// Import everything that is new, once, and end; the exit code says how it went
+    #[arg(long)]
+    once: bool,
+}
+
+impl Run {
+    pub fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        logging::start(&project.settings.log);
+        if self.once {
+            runtime::block_on(|io| once::run(project, io))
+        } else {
+            runtime::block_on(|io| daemon(project, io))
+        }
+    }
+}
+
+async fn daemon(project: Project, io: Handle) -> Result<ExitCode, Ended> {
+    let mut signals = StopSignals::listen()?;
+    let app = App::start(project, io, true).await?;
+    if let Some(servers) = app.servers() {
+        tracing::info!(
+            metrics = %format!("http://{}/metrics", servers.metrics_address()),
+            api = %format!("http://{}", servers.api_address()),
+            "listening"
+        );
+    }
+    let signal = signals.wait().await;
+    tracing::info!(signal, "stopping");
+    app.stop(DRAIN).await;
+    output::note("stopped; the next start goes on from here");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,174 @@
+//! `status`: how far each import is. Asks the running program if there is one, else reads the ledger.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use connector_core::clock::{Clock, SystemClock};
+use connector_core::error::Failure;
+use connector_core::ports::{ImportCounts, Ledger};
+use connector_ledger::SqliteLedger;
+use serde::Deserialize;
+
+use super::{ConfigFolder, Ended, VerbResult, output, project, runtime};
+use crate::app::table_folder;
+use crate::config::Project;
+
+/// Show how far each import is: state, files, rows, backlog, watermark.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector status
+  s3-connector status --json | jq '.[].counts.rows'")]
+pub struct Status {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// As much of an import's status as is shown.
+#[derive(Deserialize)]
+struct Shown {
+    import: String,
+    schedule: String,
+    state: String,
+    reason: Option<Reason>,
+    uri: String,
+    table: String,
+    counts: Counts,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    code: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    files: std::collections::BTreeMap<String, u64>,
+    rows: u64,
+    backlog_files: u64,
+    backlog_bytes: u64,
+    watermark: Option<Watermark>,
+    recent_failures: Vec<Failed>,
+}
+
+#[derive(Deserialize)]
+struct Watermark {
+    last_modified: String,
+}
+
+#[derive(Deserialize)]
+struct Failed {
+    key: String,
+    code: String,
+    message: String,
+}
+
+impl Status {
+    pub fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let status = match ask_running(project.settings.listen.api) {
+            Some(status) => status,
+            None => runtime::block_on(|_| async { from_ledger(&project).await.map_err(Ended::from) })?,
+        };
+        if self.json {
+            output::line(status.to_string());
+        } else {
+            let shown: Vec<Shown> = serde_json::from_value(status).map_err(|error| {
+                Failure::bug("status", format!("the running program is of another version: {error}"))
+            })?;
+            show(&shown);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The status as the running program tells it; `None` if none answers.
+fn ask_running(api: SocketAddr) -> Option<serde_json::Value> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&api, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    // HTTP 1.0: the answer ends with the connection and comes in one piece.
+    write!(stream, "GET /api/v1/status HTTP/1.0\r\nHost: {api}\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8(answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.lines().next()?.contains(" 200 ").then_some(())?;
+    serde_json::from_str(body).ok()
+}
+
+/// The status as the ledger has it while no program runs.
+async fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
+    let ledger = match SqliteLedger::open_read_only(&project.settings.data_dir) {
+        Ok(ledger) => Some(ledger),
+        Err(connector_ledger::LedgerError::Missing { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let mut all = Vec::new();
+    for spec in &project.imports {
+        let counts = match &ledger {
+            // An import that never ran has no counts.
+            Some(ledger) => ledger.counts(&spec.name, SystemClock.now()).await.unwrap_or_default(),
+            None => ImportCounts::default(),
+        };
+        all.push(serde_json::json!({
+            "import": spec.name,
+            "connection": spec.connection.name,
+            "uri": spec.uri.as_str(),
+            "schedule": spec.schedule.as_str(),
+            "state": "Stopped",
+            "reason": null,
+            "generation": 0,
+            "table": table_folder(project, spec),
+            "counts": counts,
+        }));
+    }
+    Ok(serde_json::Value::Array(all))
+}
+
+fn show(imports: &[Shown]) {
+    let heading =
+        ["IMPORT", "STATE", "SCHEDULE", "INGESTED", "FAILED", "SKIPPED", "BACKLOG", "ROWS", "WATERMARK", "READS"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for import in imports {
+        let counts = &import.counts;
+        let files = |state: &str| counts.files.get(state).copied().unwrap_or(0).to_string();
+        let watermark = counts.watermark.as_ref().map_or("-", |watermark| watermark.last_modified.as_str());
+        rows.push(vec![
+            import.import.clone(),
+            import.state.clone(),
+            import.schedule.clone(),
+            files("ingested"),
+            files("failed"),
+            files("skipped"),
+            format!("{} ({})", counts.backlog_files, output::bytes(counts.backlog_bytes)),
+            counts.rows.to_string(),
+            watermark.to_owned(),
+            import.uri.clone(),
+        ]);
+    }
+    output::table(&rows);
+    for import in imports {
+        output::line(format!("\n{}: table {}", import.import, import.table));
+        if let Some(reason) = &import.reason {
+            output::line(format!("  {} ({}): {}", import.state, reason.code, reason.message));
+        }
+        for failed in import.counts.recent_failures.iter().take(SHOWN_FAILURES) {
+            output::line(format!("  failed: {} ({}): {}", failed.key, failed.code, failed.message));
+        }
+        let more = import.counts.recent_failures.len().saturating_sub(SHOWN_FAILURES);
+        if more > 0 {
+            output::line(format!("  and {more} more; --json has them"));
+        }
+    }
+}
+
+/// Failed files shown of each import.
+const SHOWN_FAILURES: usize = 5;

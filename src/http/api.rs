@@ -1,0 +1,112 @@
+//! The API: status for whoever asks, commands for whoever has the token.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/v1/status` | 200, all imports |
+//! | `GET /api/v1/imports/{name}` | 200, one import; 404 |
+//! | `POST /api/v1/imports/{name}/pause`, `…/resume`, `…/sync` | 202, the command is accepted; 404; 409 if the state does not allow it |
+//!
+//! A command takes no parameters: its body is empty or `{}`. [`super::guard`] has let the request in before it arrives
+//! here.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Bytes, Data, Path, PayloadConfig, ServiceConfig};
+use connector_core::status::ImportStatus;
+use serde_json::{Map, Value, json};
+
+use super::CONTROL_TIMEOUT;
+use super::answer::{self, Refusal};
+use super::control::{Control, ControlError};
+
+/// No command needs more; a larger body is refused before it is read.
+const MAX_BODY_BYTES: usize = 16 << 10;
+
+#[derive(Clone, Copy)]
+enum Command {
+    Pause,
+    Resume,
+    Sync,
+}
+
+pub fn routes(config: &mut ServiceConfig) {
+    let get = |path| web::resource(path).default_service(answer::wrong_method("GET"));
+    let post = |path| web::resource(path).default_service(answer::wrong_method("POST"));
+    config
+        .app_data(PayloadConfig::new(MAX_BODY_BYTES))
+        .service(get("/api/v1/status").route(web::get().to(status)))
+        .service(get("/api/v1/imports/{name}").route(web::get().to(import)))
+        .service(post("/api/v1/imports/{name}/{command}").route(web::post().to(command)));
+}
+
+async fn status(control: Data<dyn Control>) -> Result<HttpResponse, Refusal> {
+    Ok(answer::json(StatusCode::OK, &all(&control).await?))
+}
+
+async fn import(control: Data<dyn Control>, name: Path<String>) -> Result<HttpResponse, Refusal> {
+    let found = all(&control).await?.into_iter().find(|status| status.import.as_str() == name.as_str());
+    let found = found.ok_or_else(|| ControlError::UnknownImport { import: name.into_inner() })?;
+    Ok(answer::json(StatusCode::OK, &found))
+}
+
+async fn command(
+    control: Data<dyn Control>,
+    path: Path<(String, String)>,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, Refusal> {
+    let (import, name) = path.into_inner();
+    let command = Command::parse(&name)?;
+    takes_no_parameters(&body.map_err(|error| unreadable(&error))?)?;
+    answer::within(CONTROL_TIMEOUT, command.run(&**control, &import)).await??;
+    Ok(answer::json(StatusCode::ACCEPTED, &json!({ "import": import, "command": name, "accepted": true })))
+}
+
+impl Command {
+    fn parse(name: &str) -> Result<Self, Refusal> {
+        match name {
+            "pause" => Ok(Self::Pause),
+            "resume" => Ok(Self::Resume),
+            "sync" => Ok(Self::Sync),
+            _ => {
+                let message = "the commands of an import are pause, resume and sync";
+                Err(Refusal::new(StatusCode::NOT_FOUND, "unknown_command", message))
+            }
+        }
+    }
+
+    async fn run(self, control: &dyn Control, import: &str) -> Result<(), ControlError> {
+        match self {
+            Self::Pause => control.pause(import).await,
+            Self::Resume => control.resume(import).await,
+            Self::Sync => control.sync(import).await,
+        }
+    }
+}
+
+async fn all(control: &Data<dyn Control>) -> Result<Vec<ImportStatus>, Refusal> {
+    answer::within(CONTROL_TIMEOUT, control.status()).await
+}
+
+/// A parameter that we do not know must not be ignored silently.
+fn takes_no_parameters(body: &[u8]) -> Result<(), Refusal> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Map<String, Value>>(body) {
+        Ok(parameters) if parameters.is_empty() => Ok(()),
+        Ok(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "unknown_parameter", "the command takes no parameters")),
+        Err(error) => {
+            let message = format!("the body is neither empty nor a JSON object: {error}");
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_json", message))
+        }
+    }
+}
+
+fn unreadable(error: &actix_web::Error) -> Refusal {
+    let status = error.as_response_error().status_code();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+        return Refusal::new(status, "body_too_large", message);
+    }
+    Refusal::new(StatusCode::BAD_REQUEST, "bad_body", format!("the body cannot be read: {error}"))
+}

@@ -1,0 +1,37 @@
+//! What the listeners may ask of the running program.
+
+use async_trait::async_trait;
+use connector_core::error::Failure;
+use connector_core::status::ImportStatus;
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("there is no import '{import}'; GET /api/v1/status lists them")]
+    UnknownImport { import: String },
+    /// The import's state does not allow the command. `message` says what would.
+    #[error("{message}")]
+    Refused { code: &'static str, message: String },
+    /// The program is starting or going away.
+    #[error("the program takes no commands now: {reason}")]
+    Unavailable { reason: String },
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// The running program, as the listeners see it. Answers come in well under a second; a command is accepted when it
+/// returns, not done.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// All imports, in a stable order.
+    async fn status(&self) -> Vec<ImportStatus>;
+
+    /// Claims no more files until resumed; survives a restart.
+    async fn pause(&self, import: &str) -> Result<(), ControlError>;
+
+    /// Takes up a paused import; tries a failed one again.
+    async fn resume(&self, import: &str) -> Result<(), ControlError>;
+
+    /// Scans now and ingests everything new, without the throttle.
+    async fn sync(&self, import: &str) -> Result<(), ControlError>;
+}
