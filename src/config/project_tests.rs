@@ -121,6 +121,16 @@ fn a_wrong_configuration_shows_all_problems_of_all_files_at_once() {
 }
 
 #[test]
+fn names_that_differ_in_case_are_the_same_whichever_comes_first() {
+    for (first, second) in [("orders", "Orders"), ("Orders", "orders"), ("orders", "orders")] {
+        let (first, second) =
+            (format!("datasources/a/{first}.datasource"), format!("datasources/b/{second}.datasource"));
+        let found = load_files(&[(&first, "DESCRIPTION x"), (&second, "DESCRIPTION x")]).expect_err("refused");
+        assert!(codes(&found.diagnostics).contains(&"duplicate_name"), "{first} {second}");
+    }
+}
+
+#[test]
 fn settings_flow_into_the_imports() {
     let project = load_files(&[
         (SETTINGS_FILE, "[aws]\nregion = \"eu-west-1\"\nsts_endpoint = \"http://sts:1\"\n[limits]\ntick = \"2s\"\nfiles_per_tick = 7\n"),

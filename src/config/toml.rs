@@ -76,7 +76,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Parses the text and reports keys that there are not.
     pub fn new(source: &SourceFile, keys: &Keys, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        let shown = source.clone();
+        let shown = source.masked(&secret_spans(source.text()));
         let mut reader = Self { shown, root: Item::None, variable, diagnostics: Vec::new() };
         match Document::parse(source.text()) {
             Ok(document) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use connector_core::block::Block;
 use connector_core::error::Failure;
-use connector_decode::csv::{CsvDecoder, CsvOptions, RawBlock, Splitter, read_header};
+use connector_decode::csv::{CsvDecoder, CsvOptions, Header, RawBlock, Splitter, read_header};
 use futures::future::{Either, select};
 use futures::{Stream, StreamExt, TryStreamExt};
 
@@ -45,7 +45,8 @@ async fn small(job: &FileJob) -> Result<u64, FileError> {
     let binding = job.bind(&header.columns)?;
     let decoder = CsvDecoder::new(Arc::clone(&job.file.schema), binding, &options);
     let body = bytes.slice(header.body_offset..);
-    let blocks = job.reader.on_pool(move || decode_whole(body, &decoder, &options)).await??;
+    let splitter = Splitter::after_header(&options, &header);
+    let blocks = job.reader.on_pool(move || decode_whole(splitter, body, &decoder)).await??;
     let mut rows = 0;
     for block in &blocks {
         job.refuse_rejected(rows, block)?;
@@ -55,8 +56,7 @@ async fn small(job: &FileJob) -> Result<u64, FileError> {
     Ok(rows)
 }
 
-fn decode_whole(body: bytes::Bytes, decoder: &CsvDecoder, options: &CsvOptions) -> Result<Vec<Block>, Failure> {
-    let mut splitter = Splitter::new(options);
+fn decode_whole(mut splitter: Splitter, body: Bytes, decoder: &CsvDecoder) -> Result<Vec<Block>, Failure> {
     splitter.push(body);
     let mut blocks = Vec::new();
     while let Some(raw) = splitter.next_block(PART_BYTES as usize)? {
@@ -73,11 +73,11 @@ async fn large(job: &FileJob) -> Result<u64, FileError> {
     let part_bytes = part_bytes(job.largest_request());
     let options = CsvOptions::default();
     let mut incoming = Box::pin(job.reader.parts(part_bytes, part_bytes * EXPANSION));
-    let (columns, first) = read_head(job, &mut incoming, &options).await?;
-    let decoder = CsvDecoder::new(Arc::clone(&job.file.schema), job.bind(&columns)?, &options);
+    let (header, first) = read_head(job, &mut incoming, &options).await?;
+    let decoder = CsvDecoder::new(Arc::clone(&job.file.schema), job.bind(&header.columns)?, &options);
     let mut blocks = BlockQueue { job, decoder: Arc::new(decoder), decoding: VecDeque::new(), next_row: 0 };
 
-    let mut splitter = Splitter::new(&options);
+    let mut splitter = Splitter::after_header(&options, &header);
     let mut part = Some(first);
     while let Some(Part { bytes, credit }) = part {
         // The splitter travels to the pool and back: its scan is sequential by nature, but long.
@@ -102,18 +102,18 @@ fn split(mut splitter: Splitter, bytes: Bytes, target: usize) -> Result<(Splitte
     Ok((splitter, found))
 }
 
-/// Reads parts until the header is complete. Returns the file's columns and what follows the header.
+/// Reads parts until the header is complete. Returns it and what follows.
 async fn read_head(
     job: &FileJob,
     incoming: &mut (impl Stream<Item = Result<Part, Failure>> + Unpin),
     options: &CsvOptions,
-) -> Result<(Vec<String>, Part), Failure> {
+) -> Result<(Header, Part), Failure> {
     let mut head = BytesMut::new();
     while let Some(Part { bytes, credit }) = incoming.try_next().await? {
         head.extend_from_slice(&bytes);
         if let Some(header) = read_header(&head, head.len() as u64 == job.object().size, options)? {
             let body = head.freeze().slice(header.body_offset..);
-            return Ok((header.columns, Part { bytes: body, credit }));
+            return Ok((header, Part { bytes: body, credit }));
         }
     }
     Err(no_header(job))

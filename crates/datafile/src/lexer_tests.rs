@@ -126,14 +126,19 @@ fn texts() -> impl Strategy<Value = String> {
         "ENGINE ",
         "\0",
     ]);
+    let pieces = || prop::collection::vec(pieces.clone(), 0..20).prop_map(|pieces| pieces.concat());
     prop_oneof![
-        prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat()),
+        pieces(),
+        pieces().prop_map(|body| format!("SCHEMA >\n    a Int32,\n    {body}")),
+        pieces().prop_map(|value| format!("S3_ARN {value}")),
         any::<String>(),
         "(?s).{0,200}",
     ]
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
     #[test]
     fn no_text_makes_the_parser_panic_and_every_span_lies_in_the_file(text in texts()) {
         let inside = |span: Span| {

@@ -9,7 +9,7 @@ use connector_core::error::Failure;
 use connector_core::schema::{Column, TableSchema, normalise_names};
 use connector_core::types::ColumnType;
 
-use crate::csv::{CsvOptions, Records, Scanner, read_header};
+use crate::csv::{CsvOptions, Scanner, read_header};
 use crate::error::DecodeError;
 use crate::value::{number, time, trimmed};
 
@@ -38,13 +38,16 @@ pub fn csv(head: &[u8], whole_file: bool, options: &CsvOptions) -> Result<Inferr
         return Err(DecodeError::RecordTooLong { offset: 0, line: 1, limit: head.len(), hint }.into());
     };
     let body = &head[header.body_offset..];
-    let sample = if true { body } else { &body[..whole_records(body, options)] };
+    let sample = if whole_file { body } else { &body[..whole_records(body, options)] };
     let mut seen = vec![Seen::default(); header.columns.len()];
-    Records::new(options).for_each(sample, |record| {
+    let mut reader = options.buffered_reader(sample);
+    let mut record = csv::ByteRecord::new();
+    // Reading from memory cannot fail, and ragged records are allowed: they tell nothing about the columns.
+    while reader.read_byte_record(&mut record).unwrap_or(false) {
         if record.len() == seen.len() {
-            seen.iter_mut().zip(record.cells()).for_each(|(seen, cell)| seen.note(cell));
+            seen.iter_mut().zip(&record).for_each(|(seen, cell)| seen.note(cell));
         }
-    });
+    }
     let types: Vec<ColumnType> = seen.iter().map(Seen::column_type).collect();
     let schema = schema_of(&header.columns, &types)?;
     Ok(Inferred { schema, file_columns: header.columns })

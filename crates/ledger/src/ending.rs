@@ -60,7 +60,7 @@ pub(crate) fn settle(
 /// Forgets what was staged and gives every file back.
 pub(crate) fn abandon(db: &Connection, import: &Import, seq: BatchSeq) -> Result<()> {
     let open = OpenRow::expect(db, import, seq)?;
-    for sql in ["DELETE FROM staged_file WHERE batch = ?1", "DELETE FROM file_result WHERE batch = -?1"] {
+    for sql in ["DELETE FROM staged_file WHERE batch = ?1", "DELETE FROM file_result WHERE batch = ?1"] {
         db.prepare_cached(sql)?.execute([open.id])?;
     }
     give_back(db, import, &open)?;

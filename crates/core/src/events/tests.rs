@@ -324,7 +324,53 @@ fn registering_shows_counters_at_zero_and_loses_nothing_counted_before() {
         ImportRegistered { import: &import, uri: "s3://b/", schedule: "@auto", table: "t" }.emit();
     });
     assert_eq!(notebook.value("s3_connector_stale_messages_total", &[]), Some(1.0));
-    assert_eq!(notebook.value("s3_connector_files_total", &["failed"]), Some(0.0));
+    let seen = notebook.0.lock().expect("not poisoned");
+    for spec in CATALOGUE.iter().filter(|spec| spec.kind == MetricKind::Counter) {
+        let series = seen.keys().filter(|(name, _)| name == spec.name).count();
+        // Errors and restarts have a series for each code, and the codes are not known beforehand.
+        let expected = match spec.name {
+            "s3_connector_files_total" => 5,
+            "s3_connector_rows_total" => 2,
+            _ => usize::from(!spec.labels.contains(&"error_code")),
+        };
+        assert_eq!(series, expected, "{}", spec.name);
+    }
+}
+
+#[test]
+fn what_is_known_of_the_table_is_shown_from_whichever_event_tells_it() {
+    let (import, id) = (orders(), BatchId::from_stored("b"));
+    let shown = |notebook: &Notebook| {
+        let value = |name: &str| notebook.value(&format!("s3_connector_{name}"), &[]);
+        [
+            value("table_version"),
+            value("committed_seq"),
+            value("schema_columns"),
+            value("last_commit_timestamp_seconds"),
+        ]
+    };
+    let decided = recorded(|| SchemaDecided { import: &import, columns: 4, declared: true, reference: None }.emit());
+    assert_eq!(shown(&decided), [None, None, Some(4.0), None]);
+    let (generation, table_version, committed_seq) = (Generation(1), 7, 6);
+    let recovered =
+        recorded(|| TableRecovered { import: &import, generation, table_version, committed_seq, columns: 5 }.emit());
+    assert_eq!(shown(&recovered), [Some(7.0), Some(6.0), Some(5.0), None]);
+    let (duration, at) = (Duration::from_secs(1), at(60));
+    let committed = recorded(|| {
+        BatchCommitted {
+            import: &import,
+            seq: 8,
+            id: &id,
+            files: 1,
+            rows: 1,
+            bytes: 1,
+            table_version: 9,
+            duration,
+            at,
+        }
+        .emit();
+    });
+    assert_eq!(shown(&committed), [Some(9.0), Some(8.0), None, Some(60.0)]);
 }
 
 #[test]

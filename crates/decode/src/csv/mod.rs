@@ -37,8 +37,14 @@ impl Default for CsvOptions {
 }
 
 impl CsvOptions {
-    /// A record reader that has already read something, so that it takes a byte order mark for what it is in the
-    /// middle of a file: text.
+    /// A reader of whole records, for samples: comfortable, and lenient about ragged records.
+    pub(crate) fn buffered_reader<'a>(&self, sample: &'a [u8]) -> ::csv::Reader<&'a [u8]> {
+        let mut builder = ::csv::ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).delimiter(self.delimiter).quote(self.quote).from_reader(sample)
+    }
+
+    /// The machine below it, for blocks: it tells where each record is. It has already read something, so that it takes
+    /// a byte order mark for what it is in the middle of a file: text.
     fn reader(&self) -> csv_core::Reader {
         let mut reader = csv_core::ReaderBuilder::new().delimiter(self.delimiter).quote(self.quote).build();
         reader.read_record(b"\n", &mut [], &mut []);

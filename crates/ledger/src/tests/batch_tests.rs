@@ -99,6 +99,9 @@ fn an_abandoned_batch_gives_everything_back_and_its_number_is_used_again() {
         }
         house.abandon(&batch);
         assert!(house.states().values().all(|state| state == "pending"));
+        let left = "SELECT (SELECT COUNT(*) FROM file_result) + (SELECT COUNT(*) FROM staged_file)";
+        let count = |db: &rusqlite::Connection| Ok(db.query_row(left, [], |row| row.get::<_, i64>(0))?);
+        assert_eq!(wait(house.ledger.read("look", count)).unwrap(), 0);
         let again = house.claim_all(1_000);
         assert_eq!((again.seq, &again.files), (1, &batch.files));
         assert_ne!(again.uuid, batch.uuid);

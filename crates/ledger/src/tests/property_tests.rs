@@ -46,7 +46,7 @@ fn page() -> impl Strategy<Value = Vec<Listed>> {
 }
 
 fn ends() -> impl Strategy<Value = Vec<u8>> {
-    proptest::collection::vec(0..7u8, 8)
+    proptest::collection::vec(0..10u8, 8)
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -153,8 +153,8 @@ impl Life {
                     match number {
                         0..=2 => End::Ingested { rows },
                         3 => End::Failed,
-                        4 => End::Deferred { until: self.now + i64::from(*number) * 10 },
-                        5 => End::Gone,
+                        4 => End::Gone,
+                        5..=8 => End::Deferred { until: self.now + 100 - i64::from(*number) * 12 },
                         _ => return None,
                     },
                 ))

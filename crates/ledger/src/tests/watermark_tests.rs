@@ -91,3 +91,14 @@ fn it_survives_a_restart() {
     drop(house);
     assert_eq!(watermark(&House::at(dir.path())), place(10, "m"));
 }
+
+#[test]
+fn the_place_of_the_watermark_itself_counts_as_late() {
+    let mut house = House::new();
+    house.page(&[object("m", "1", 10)]);
+    let batch = house.claim_all(1_000);
+    house.settle(&batch, |_| Some(failed()), 1_000);
+    assert_eq!(watermark(&house), place(10, "m"));
+    let outcome = house.page(&[object("m", "2", 10)]);
+    assert_eq!((outcome.new, outcome.late), (1, 1));
+}
