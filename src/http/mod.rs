@@ -49,10 +49,8 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub enum HttpError {
     #[error("cannot listen on {address} for {purpose}: {cause}; {remedy}")]
     Bind { purpose: &'static str, address: SocketAddr, cause: std::io::Error, remedy: String },
-    #[error("cannot {action} the API token in {}: {cause}; check the owner and the permissions of the data directory", path.display())]
-    Token { action: &'static str, path: PathBuf, cause: std::io::Error },
-    #[error("the system gave no random bytes for the API token: {0}")]
-    Random(getrandom::Error),
+    #[error("cannot keep the API token in {}: {cause}; check the owner and the permissions of the data directory", path.display())]
+    Token { path: PathBuf, cause: std::io::Error },
 }
 
 impl HttpError {
@@ -65,7 +63,7 @@ impl HttpError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Bind { .. } => "listen",
-            Self::Token { .. } | Self::Random(_) => "api_token",
+            Self::Token { .. } => "api_token",
         }
     }
 }

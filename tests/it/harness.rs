@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use connector_core::clock::{Clock, SystemClock};
+use connector_core::ids::ImportName;
+use connector_core::ports::{ImportCounts, Ledger};
 use connector_core::secret::Secret;
 use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair, Role};
+use connector_ledger::{BatchRecord, SqliteLedger};
 use serde_json::Value;
 
 /// How long anything that should happen soon may take on a busy machine.
@@ -120,6 +124,42 @@ pub fn role_connection(endpoint: &str, role: &str, external_id: &str) -> String 
         "TYPE s3\nS3_REGION \"us-east-1\"\nS3_ARN \"{role}\"\nS3_EXTERNAL_ID \"{external_id}\"\n\
          S3_ENDPOINT \"{endpoint}\"\nS3_PATH_STYLE true\n"
     )
+}
+
+impl Home {
+    /// A data source with more than the usual lines, such as a SCHEMA or another connection.
+    pub fn datasource_text(&self, name: &str, text: &str) -> &Self {
+        self.config(&format!("datasources/{name}.datasource"), text)
+    }
+
+    /// The batches of an import as the ledger has them, oldest first. Works beside a running program.
+    pub fn history(&self, import: &str) -> Vec<BatchRecord> {
+        let ledger = SqliteLedger::open_read_only(&self.path("data")).expect("the ledger opens");
+        let mut batches = waited(ledger.history(&ImportName::new(import), usize::MAX >> 1)).expect("history");
+        batches.reverse();
+        batches
+    }
+
+    /// The counts of an import as the ledger has them.
+    pub fn counts(&self, import: &str) -> ImportCounts {
+        let ledger = SqliteLedger::open_read_only(&self.path("data")).expect("the ledger opens");
+        waited(ledger.counts(&ImportName::new(import), SystemClock.now())).expect("counts")
+    }
+
+    /// What `status --json` says of an import, whether or not the program runs.
+    pub fn status(&self, api: Option<SocketAddr>, import: &str) -> Value {
+        let mut command = self.command("http://127.0.0.1:9", &["status", "--json"]);
+        if let Some(api) = api {
+            command.env("S3_CONNECTOR_LISTEN_API", api.to_string());
+        }
+        let finished = Finished::of(command.output().expect("the program starts")).expect_code(0);
+        let all: Vec<Value> = serde_json::from_str(&finished.stdout).expect("JSON");
+        all.into_iter().find(|one| one["import"] == import).expect("the import")
+    }
+}
+
+fn waited<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
 /// How a run of the program ended.
@@ -246,6 +286,18 @@ impl Daemon {
         (code, body.to_owned())
     }
 
+    /// `POST` of an empty JSON object to the API: status code and body.
+    pub fn post(&self, path: &str, token: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.api).expect("connects");
+        let head = format!("POST {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {token}", self.api);
+        let body = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        write!(stream, "{head}\r\n{body}").expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("reads");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status code"), body.to_owned())
+    }
+
     /// One import as the API tells it.
     pub fn status(&self, import: &str) -> Value {
         let (code, body) = self.get(self.api, "/api/v1/status");
@@ -259,6 +311,14 @@ impl Daemon {
         until(&format!("{count} files {state} in {import}"), || {
             let status = self.status(import);
             (status["counts"]["files"][state].as_u64() == Some(count)).then_some(status)
+        })
+    }
+
+    /// Waits until an import is in this state.
+    pub fn wait_for_state(&self, import: &str, state: &str) -> Value {
+        until(&format!("{import} to be {state}"), || {
+            let status = self.status(import);
+            (status["state"] == state).then_some(status)
         })
     }
 
@@ -327,3 +387,11 @@ pub fn read_table(python: &Path, table: &Path, engine: &str, ids: Option<&str>) 
 
 /// The two implementations that tables are read with.
 pub const ENGINES: [&str; 2] = ["deltalake", "polars"];
+
+/// How many rows a table has for each combination of values of these columns, in their order: see `group_rows.py`.
+#[track_caller]
+pub fn group_rows(python: &Path, table: &Path, engine: &str, columns: &[&str]) -> Vec<Value> {
+    let table = table.to_str().expect("UTF-8");
+    let groups = script(python, "group_rows.py", &[&[table, "--engine", engine], columns].concat());
+    groups.as_array().expect("a list").clone()
+}

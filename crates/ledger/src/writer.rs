@@ -1,7 +1,7 @@
 //! The one thread that owns the database connection.
 //!
 //! Everything that uses the ledger sends a closure over a bounded channel and awaits its reply, so no transaction ever
-//! meets another one of this process and no async task blocks on a disk.
+//! meets another one of this process and no async code waits for a disk.
 
 use std::fs::File;
 use std::thread::JoinHandle;

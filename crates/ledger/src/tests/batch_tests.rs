@@ -69,7 +69,7 @@ fn an_open_batch_comes_back_from_disk_as_it_was_staged() {
     house.page(&["e", "d", "c", "b", "a"].map(|key| object(key, "1", 1)));
     let batch = house.claim_all(1_000);
     let mut stage = staged(results(&batch, mixed));
-    stage.results.reverse();
+    stage.results.rotate_left(1);
     stage.files = vec![
         StagedFile { path: "z.parquet".into(), bytes: 1, rows: 3, stats: "{}".into() },
         StagedFile { path: "a.parquet".into(), bytes: 2, rows: 4, stats: String::new() },

@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use self::promql::{Query, Selector};
 
-#[path = "promql.rs"]
 mod promql;
 
 /// Labels that Prometheus adds to everything it scrapes.

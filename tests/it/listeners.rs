@@ -1,13 +1,6 @@
-//! The two HTTP listeners over real sockets, the exporter behind them, and the dashboards that read it.
+//! The two HTTP listeners over real sockets, and the exporter behind them.
 
-#[path = "http/client.rs"]
 mod client;
-#[path = "http/dashboards.rs"]
-mod dashboards;
-#[path = "../src/exporter.rs"]
-mod exporter;
-#[path = "../src/http/mod.rs"]
-mod http;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +14,10 @@ use connector_core::ids::{BatchId, Generation, ImportName};
 use connector_core::ports::ImportCounts;
 use connector_core::status::{ImportState, ImportStatus};
 use connector_core::telemetry::{CATALOGUE, ImportLabels};
-use http::{AllowedHosts, ApiToken, Control, ControlError, HttpConfig, HttpError, ListenOn, Servers};
+use s3_connector::exporter;
+use s3_connector::http::{
+    AllowedHosts, ApiToken, Control, ControlError, HttpConfig, HttpError, ListenOn, RenderMetrics, Servers,
+};
 
 use self::client::{Response, get, send};
 
@@ -104,7 +100,7 @@ fn config() -> HttpConfig {
     }
 }
 
-fn world_with(render: http::RenderMetrics) -> World {
+fn world_with(render: RenderMetrics) -> World {
     let data = tempdir();
     let panel = Panel { states: Mutex::new([ImportState::Running; 2]), commands: Mutex::default() };
     let panel = Arc::new(panel);
@@ -381,7 +377,8 @@ async fn metrics_are_scraped_with_help_type_and_the_buckets_of_the_catalogue() {
         let name = line.split(['{', ' ']).next().expect("a word");
         let value = line.rsplit(' ').next().expect("a word");
         assert!(value.parse::<f64>().is_ok(), "{line}");
-        let spec = CATALOGUE.iter().find(|spec| dashboards::exposes(spec, name)).unwrap_or_else(|| panic!("{name}"));
+        let spec =
+            CATALOGUE.iter().find(|spec| crate::dashboards::exposes(spec, name)).unwrap_or_else(|| panic!("{name}"));
         assert!(lines.contains(&format!("# HELP {} {}", spec.name, spec.help).as_str()), "{name} has no HELP");
         let kind = format!("{:?}", spec.kind).to_lowercase();
         assert!(lines.contains(&format!("# TYPE {} {kind}", spec.name).as_str()), "{name} has no TYPE {kind}");
