@@ -158,10 +158,11 @@ fn calls_that_do_not_fit_are_refused_and_change_nothing() {
     foreign.results[1].id = ObjectVersionId([9; 16]);
     let mut twice = good.clone();
     twice.results.push(twice.results[3].clone());
-    let (mut short, mut less) = (good.clone(), good.clone());
+    let (mut short, mut less, mut silent) = (good.clone(), good.clone(), good.clone());
+    silent.results.remove(0);
     short.files[0].rows = 6;
     less.rows = 6;
-    for bad in [&foreign, &twice, &short, &less] {
+    for bad in [&foreign, &twice, &short, &less, &silent] {
         assert_eq!(house.try_stage(&batch, bad).unwrap_err().code, "ledger_protocol");
     }
     wait(house.ledger.settle(&house.import, 1, &good.results, at(1))).unwrap_err();
