@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use connector_actors::credit::CreditPool;
-use connector_actors::messages::control::{Drain, Sync, SyncSummary};
+use connector_actors::messages::control::{Drain, QueryStates, Sync, SyncSummary};
 use connector_actors::supervisor::Supervisor;
 use connector_actors::world::{ImportPorts, ImportSeat, World};
 use connector_core::clock::{Clock, SystemClock};
@@ -20,6 +20,7 @@ use connector_core::events::{ImportRegistered, ProcessStarted};
 use connector_core::ids::ImportName;
 use connector_core::ports::{Destination, Ledger, ObjectSource};
 use connector_core::spec::ImportSpec;
+use connector_core::status::ImportState;
 use connector_decode::Pool;
 use connector_delta::DeltaTable;
 use connector_ledger::SqliteLedger;
@@ -84,6 +85,7 @@ impl App {
         }
         let gauges = Gauges::start(&seats, Arc::clone(&ledger), world.clone());
         let supervisor = Supervisor::new(world.clone(), seats, settings.limits.threads, fastrand::u64(..)).start();
+        // Nothing of the supervisor has run yet: an address that is taken is told before anything is claimed.
         let servers = if listen {
             let control = SupervisorControl::new(&project, supervisor.clone(), Arc::clone(&ledger), world.clone());
             let config = HttpConfig {
@@ -114,6 +116,12 @@ impl App {
 
     pub fn now(&self) -> jiff::Timestamp {
         self.world.clock.now()
+    }
+
+    /// Whether any import is `Failed`.
+    pub async fn any_failed(&self) -> bool {
+        let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
+        states.iter().any(|observed| observed.state == ImportState::Failed)
     }
 
     /// One on-demand sync of one import. An import that is restarted under it, because the network or a disk failed,

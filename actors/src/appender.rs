@@ -12,6 +12,7 @@ use connector_core::block::Block;
 use connector_core::error::Failure;
 use connector_core::ports::{DataFileWriter, Destination, RowOrigin, StagedFile};
 use connector_core::schema::TableSchema;
+use connector_decode::JobLost;
 use tokio::sync::Mutex;
 
 use crate::connection::ConnectionActor;
@@ -19,8 +20,8 @@ use crate::credit::Credit;
 use crate::exit_guard::ExitGuard;
 use crate::io::{IoTasks, TaskPanicked};
 use crate::messages::appending::{
-    BatchClosed, CheckStaged, CloseBatch, CommitAnswered, CommitBatch, CreateTable, DiscardLane, Lane, ReadTable,
-    StageBlocks, StagedChecked, TableCreated, TableRead,
+    BatchClosed, CheckStaged, CloseBatch, CloseLane, CommitAnswered, CommitBatch, CreateTable, DiscardLane, Lane,
+    ReadTable, StageBlocks, StagedChecked, TableCreated, TableRead,
 };
 use crate::world::{ImportPorts, World};
 
@@ -32,6 +33,8 @@ pub struct AppenderActor {
     pub(crate) tasks: IoTasks,
     pub(crate) guard: ExitGuard,
     pub(crate) lanes: BTreeMap<Lane, Arc<Mutex<OpenLane>>>,
+    /// Files of the open batch that are complete already.
+    pub(crate) closed: Arc<Mutex<Vec<StagedFile>>>,
 }
 
 /// One open data file and the credit for what it buffers.
@@ -63,7 +66,7 @@ impl Handler<StageBlocks> for AppenderActor {
             };
             let pressed = world.credit.under_pressure() || message.credit.iter().any(Credit::is_reserve);
             let written = world.pool.run(move || job.run(writer, pressed)).await;
-            let (writer, buffered) = written.map_err(|panic| Failure::bug("encoder_panicked", panic.to_string()))??;
+            let (writer, buffered) = written.map_err(encoder_lost)??;
             lane.writer = Some(writer);
             lane.hold(message.credit, buffered);
             Ok(())
@@ -136,14 +139,32 @@ impl Handler<DiscardLane> for AppenderActor {
     }
 }
 
+impl Handler<CloseLane> for AppenderActor {
+    type Result = ResponseFuture<Result<(), Failure>>;
+
+    fn handle(&mut self, message: CloseLane, _: &mut Self::Context) -> Self::Result {
+        let lane = self.lanes.remove(&message.lane);
+        let (pool, closed) = (self.world.pool.clone(), Arc::clone(&self.closed));
+        Box::pin(async move {
+            let Some(lane) = lane else { return Ok(()) };
+            // The lane goes with this scope, and with it the credit that it held.
+            let writer = lane.lock().await.writer.take();
+            let file = close(&pool, writer).await?;
+            closed.lock().await.extend(file);
+            Ok(())
+        })
+    }
+}
+
 impl Handler<CloseBatch> for AppenderActor {
     type Result = ();
 
     fn handle(&mut self, message: CloseBatch, _: &mut Self::Context) {
         let lanes = std::mem::take(&mut self.lanes);
-        let pool = self.world.pool.clone();
+        let closed = std::mem::take(&mut self.closed);
+        let (pool, destination) = (self.world.pool.clone(), Arc::clone(&self.ports.destination));
         self.tasks.spawn("close batch", self.connection.clone(), async move {
-            let mut files = Vec::new();
+            let mut files = std::mem::take(&mut *closed.lock().await);
             let mut result = Ok(());
             for lane in lanes.into_values() {
                 let writer = lane.lock().await.writer.take();
@@ -152,8 +173,20 @@ impl Handler<CloseBatch> for AppenderActor {
                     Err(failure) => result = Err(failure),
                 }
             }
+            if result.is_err() {
+                // Nobody will refer to them; on a full disk they would be in the way.
+                destination.discard(&files).await;
+            }
             BatchClosed { generation: message.generation, seq: message.seq, result: result.map(|()| files) }
         });
+    }
+}
+
+/// A panic while encoding is ours: the rows were decoded already.
+fn encoder_lost(lost: JobLost) -> Failure {
+    match lost {
+        JobLost::Panicked { message } => Failure::bug("encoder_panicked", format!("encoding panicked: {message}")),
+        JobLost::NoThreads => lost.into(),
     }
 }
 
@@ -162,7 +195,7 @@ async fn close(
     writer: Option<Box<dyn DataFileWriter>>,
 ) -> Result<Option<StagedFile>, Failure> {
     let Some(writer) = writer else { return Ok(None) };
-    pool.run(move || writer.finish()).await.map_err(|panic| Failure::bug("encoder_panicked", panic.to_string()))?
+    pool.run(move || writer.finish()).await.map_err(encoder_lost)?
 }
 
 impl AppenderActor {

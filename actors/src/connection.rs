@@ -7,7 +7,7 @@
 //! | [`protocol`] | carries out what the commit state machine asks for |
 //! | [`batch`] | the open batch: which files are decoded, how each ended |
 //! | [`table`] | what the table is: its schema, its reference file, its creation |
-//! | [`pace`] | when to scan and when to claim: ticks and on-demand syncs |
+//! | [`pace`] | scans, claims and ticks, as the pace state machine asks for |
 //! | [`control`] | pause, resume, sync, drain |
 
 mod batch;
@@ -22,16 +22,19 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use connector_core::commit::CommitMachine;
 use connector_core::credit::Seat;
-use connector_core::error::{ErrorClass, Failure};
+use connector_core::error::Failure;
 use connector_core::events::{ImportStateChanged, StaleMessage};
 use connector_core::ids::{Generation, ImportName};
+use connector_core::pace::Pace;
 use connector_core::ports::{ClaimAnswer, ImportRecord};
 use connector_core::spec::ImportSpec;
 use connector_core::status::{ImportState, StateReason};
 use connector_core::telemetry::ImportLabels;
+use tokio::time::Instant;
 
 use self::batch::OpenWork;
-use self::pace::Pace;
+use self::control::PauseWish;
+use self::pace::{OpenTick, SyncWaiters};
 use self::table::TableView;
 use crate::appender::AppenderActor;
 use crate::decoder::DecoderActor;
@@ -59,8 +62,9 @@ pub struct ConnectionActor {
     seat: Seat,
     generation: Generation,
     supervisor: SupervisorLink,
-    guard: ExitGuard,
+    /// Dropped before the guard: whoever hears of the end hears of it after the tasks were aborted.
     tasks: IoTasks,
+    guard: ExitGuard,
     children: Option<Children>,
     machine: CommitMachine,
     /// The ledger's record as it was when this generation began.
@@ -68,6 +72,12 @@ pub struct ConnectionActor {
     table: TableView,
     open: Option<OpenWork>,
     pace: Pace,
+    tick: Option<OpenTick>,
+    syncs: SyncWaiters,
+    pause: PauseWish,
+    /// Recovery is over.
+    recovered: bool,
+    born: Instant,
     state: ImportState,
     random: fastrand::Rng,
 }
@@ -90,7 +100,8 @@ pub(crate) enum LedgerAnswered {
     Finalised(Result<(), Failure>),
     /// The open batch was given back, or settled without a commit.
     Closed(Result<(), Failure>),
-    PauseStored(Result<(), Failure>),
+    /// And what was stored.
+    PauseStored(bool, Result<(), Failure>),
 }
 
 impl ConnectionActor {
@@ -106,6 +117,7 @@ impl ConnectionActor {
         let import = seat.spec.name.clone();
         Self {
             labels: seat.labels(),
+            pace: Pace::new(seat.spec.schedule, seat.spec.tick),
             spec: Arc::clone(&seat.spec),
             seat: seat.seat,
             guard: ExitGuard::new(supervisor.exited.clone(), import, generation, ActorKind::Connection),
@@ -119,7 +131,11 @@ impl ConnectionActor {
             record: None,
             table: TableView::default(),
             open: None,
-            pace: Pace::default(),
+            tick: None,
+            syncs: SyncWaiters::default(),
+            pause: PauseWish::default(),
+            recovered: false,
+            born: Instant::now(),
             state: ImportState::Starting,
             random,
         }
@@ -140,6 +156,7 @@ impl ConnectionActor {
             tasks: tasks(),
             guard: guard(ActorKind::Appender),
             lanes: BTreeMap::new(),
+            closed: Arc::default(),
         }
         .start();
         let decoder = DecoderActor {
@@ -189,7 +206,7 @@ impl ConnectionActor {
 
     /// Ends the generation. The supervisor decides what follows.
     fn end(&mut self, failure: Failure, ctx: &mut Context<Self>) {
-        self.pace.fail_syncs(&failure);
+        self.syncs.end(&Err(failure.clone()));
         self.guard.failed(failure);
         self.close(ctx);
     }
@@ -201,7 +218,7 @@ impl ConnectionActor {
     }
 
     fn close(&mut self, ctx: &mut Context<Self>) {
-        // Dropping the addresses ends the children; their guards report to an actor that is gone, which is fine.
+        // The only strong addresses: dropping them ends the children. Their guards report to an actor that is gone.
         self.children = None;
         ctx.stop();
     }
@@ -237,14 +254,14 @@ impl Handler<LedgerAnswered> for ConnectionActor {
     fn handle(&mut self, message: LedgerAnswered, ctx: &mut Self::Context) {
         use LedgerAnswered::{Claimed, Closed, Finalised, Opened, PauseStored, SchemaDecided, Staged, TableNoted};
         let failure = match message {
-            Opened(Ok(record)) => return self.ledger_opened(record),
+            Opened(Ok(record)) => return self.ledger_opened(record, ctx),
             SchemaDecided(Ok(())) => return self.schema_stored(ctx),
             TableNoted(Ok(())) => return self.table_noted(ctx),
             Claimed(Ok(answer)) => return self.claimed(answer, ctx),
             Staged(Ok(())) => return self.batch_staged(ctx),
             Finalised(Ok(())) => return self.batch_finalised(ctx),
             Closed(Ok(())) => return self.batch_closed_without_commit(ctx),
-            PauseStored(Ok(())) => return,
+            PauseStored(stored, Ok(())) => return self.pause_stored(stored, ctx),
             Opened(Err(failure))
             | SchemaDecided(Err(failure))
             | TableNoted(Err(failure))
@@ -252,16 +269,16 @@ impl Handler<LedgerAnswered> for ConnectionActor {
             | Staged(Err(failure))
             | Finalised(Err(failure))
             | Closed(Err(failure))
-            | PauseStored(Err(failure)) => failure,
+            | PauseStored(_, Err(failure)) => failure,
         };
         self.end(failure, ctx);
     }
 }
 
 impl ConnectionActor {
-    fn ledger_opened(&mut self, record: ImportRecord) {
-        self.pace.paused = record.paused;
+    fn ledger_opened(&mut self, record: ImportRecord, ctx: &mut Context<Self>) {
         self.record = Some(record);
+        self.store_wish(ctx);
         if let Some(appender) = self.appender() {
             appender.do_send(ReadTable { generation: self.generation });
         }
@@ -304,9 +321,4 @@ where
 {
     guard.failed(panic_failure(&message));
     ctx.stop();
-}
-
-/// Whether a failure of one file is really a failure of the import: no other file would fare better.
-fn concerns_import(failure: &Failure) -> bool {
-    matches!(failure.class, ErrorClass::Config | ErrorClass::Fenced | ErrorClass::Bug)
 }

@@ -5,7 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connector_core::credit::{Accounts, FileOrder, Grant, Seat, Source, Ticket};
-use tokio::sync::oneshot;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Budget for each reader that may be open at once: a reader's pages are not covered by credit, for a column's page
+/// stays in memory from block to block, and holding credit from block to block could wait for ever.
+const BUDGET_PER_READER: u64 = 16 << 20;
+/// However large the budget, this many readers at most are open at once.
+const MAX_READERS: u64 = 8;
 
 /// The process-wide memory budget. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +23,7 @@ pub struct CreditPool {
 
 struct Shared {
     state: Mutex<State>,
+    readers: Arc<Semaphore>,
     next_file: AtomicU64,
 }
 
@@ -27,7 +36,9 @@ impl CreditPool {
     /// A budget of `limit` bytes for `imports` imports.
     pub fn new(limit: u64, imports: usize) -> Self {
         let state = State { accounts: Accounts::new(limit, imports), waiting: HashMap::new() };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), next_file: AtomicU64::new(0) }) }
+        let readers = (state.accounts.limit() / BUDGET_PER_READER).clamp(1, MAX_READERS) as usize;
+        let readers = Arc::new(Semaphore::new(readers));
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), readers, next_file: AtomicU64::new(0) }) }
     }
 
     /// Opens the account of one file. Files get credit in the order in which they enter.
@@ -40,6 +51,19 @@ impl CreditPool {
     /// The most that one request gets, in bytes.
     pub fn largest_request(&self) -> u64 {
         self.lock().accounts.largest_request()
+    }
+
+    /// Queues for one of the few readers that may be open at once, first come, first served.
+    ///
+    /// To be called in claim order and before the file holds credit: then the oldest unfinished file of an import never
+    /// waits for a younger one, which may wait for credit in turn.
+    pub(crate) fn queue_for_reader(&self) -> ReaderTurn {
+        let mut turn = Arc::clone(&self.shared.readers).acquire_owned().boxed();
+        // The place in the queue is taken by the first poll: now, not when the task happens to run.
+        match (&mut turn).now_or_never() {
+            Some(reader) => futures::future::ready(reader.ok()).boxed(),
+            None => turn.map(Result::ok).boxed(),
+        }
     }
 
     /// Whether anybody waits; open writers should then write out what they hold.
@@ -69,6 +93,9 @@ impl CreditPool {
         }
     }
 }
+
+/// Yields the permission to keep a reader open until it is dropped. (`None` cannot happen: the semaphore is never closed.)
+pub(crate) type ReaderTurn = BoxFuture<'static, Option<OwnedSemaphorePermit>>;
 
 /// One file's standing with the budget, from claim until it needs no more credit.
 pub struct FileAccount {
@@ -180,6 +207,19 @@ mod tests {
         assert_eq!(third.await.bytes(), 1);
         drop(second);
         assert_eq!(pool.usage().0, 0);
+    }
+
+    #[tokio::test]
+    async fn readers_are_few_and_opened_in_the_order_of_the_queue() {
+        let pool = CreditPool::new(MIN_BUDGET, 1);
+        let (first, _second) = (pool.queue_for_reader().await, pool.queue_for_reader().await);
+        let (mut third, mut fourth) = (pool.queue_for_reader(), pool.queue_for_reader());
+        assert!((&mut fourth).now_or_never().is_none());
+        drop(first);
+        // The third queued before the fourth, though it asks after it.
+        assert!((&mut fourth).now_or_never().is_none());
+        assert!((&mut third).now_or_never().is_some());
+        assert!((&mut fourth).now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ impl Handler<InferColumns> for DecoderActor {
         let (world, ports, seat) = (self.world.clone(), self.ports.clone(), self.seat);
         let reader_of = move |object| Reader::new(world.clone(), ports.clone(), world.credit.enter(seat), object);
         self.tasks.spawn("infer columns", self.connection.clone(), async move {
-            let result = inference::first_columns(message.files, reader_of).await;
+            let result = inference::first_columns(message.files, message.names_only, reader_of).await;
             ColumnsInferred { generation: message.generation, seq: message.seq, result }
         });
     }
@@ -93,9 +93,10 @@ impl DecoderActor {
             self.in_flight += 1;
             let (generation, seq, ordinal) = (file.generation, file.seq, file.ordinal);
             let job = FileJob::new(self.world.clone(), self.ports.clone(), self.appender.clone(), account, file);
+            let turn = job.queue_for_reader();
             self.tasks.spawn("decode file", ctx.address(), async move {
                 let started = Instant::now();
-                let (result, bytes) = job.run().await;
+                let (result, bytes) = job.run(turn).await;
                 FileEnded(FileDecoded { generation, seq, ordinal, result, bytes, duration: started.elapsed() })
             });
         }

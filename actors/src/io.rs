@@ -39,8 +39,12 @@ impl IoTasks {
         self.running.retain(|handle| !handle.is_finished());
         let work = self.io.spawn(future);
         self.running.push(work.abort_handle());
+        // Weak: an actor whose parent has let go of it must end, and not live as long as its tasks.
+        let to = to.downgrade();
         self.io.spawn(async move {
-            match work.await {
+            let outcome = work.await;
+            let Some(to) = to.upgrade() else { return };
+            match outcome {
                 Ok(message) => to.do_send(message),
                 Err(error) if error.is_panic() => to.do_send(TaskPanicked { task }),
                 Err(_) => {}

@@ -15,7 +15,7 @@
 //! - Actor files hold protocol only. Decisions are in `connector-core`: claims, the commit protocol, restarts, credit.
 //! - Nobody waits inside a handler. Network and disk are awaited on the I/O runtime ([`io`]), decoding and encoding
 //!   run on the CPU pool, and both report back as messages.
-//! - Every message between actors of an import carries its generation; one from an earlier life is counted and dropped.
+//! - Every message to a ConnectionActor carries its generation; one from an earlier life is counted and dropped.
 //! - Mailboxes bound nothing (an actix `do_send` always queues); what bounds memory is [`credit`].
 
 pub mod appender;

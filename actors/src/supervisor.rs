@@ -217,6 +217,7 @@ impl Handler<BatchCommitted> for Supervisor {
         let Some(supervised) = self.imports.get_mut(&message.import) else { return };
         supervised.policy.committed();
         supervised.ended_in_a_row = 0;
+        supervised.last_failure = None;
     }
 }
 
@@ -264,8 +265,16 @@ impl Handler<Pause> for Supervisor {
     type Result = ResponseFuture<Result<(), Failure>>;
 
     fn handle(&mut self, message: Pause, _: &mut Self::Context) -> Self::Result {
-        let running = self.running(&message.import);
-        Box::pin(async move { running?.send(message).await.map_err(gone)? })
+        let Some(supervised) = self.imports.get(&message.import) else {
+            let unknown = self.running(&message.import).map(|_| ());
+            return Box::pin(async move { unknown });
+        };
+        if let Some(connection) = supervised.connection.clone() {
+            return Box::pin(async move { connection.send(message).await.map_err(gone)? });
+        }
+        // Between generations: the next one reads it in the ledger.
+        let ports = (supervised.seat.ports)();
+        Box::pin(async move { ports?.ledger.set_paused(&message.import, true).await })
     }
 }
 

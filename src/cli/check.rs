@@ -14,7 +14,7 @@ use super::{ConfigFolder, Ended, VerbResult, code_of, output, project, runtime, 
 use crate::app::connect;
 use crate::config::Project;
 
-/// Check the configuration, the access to S3, and what each import would read. Changes nothing.
+/// Check the configuration, the access to S3, and what each import would read. Imports nothing.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -88,7 +88,8 @@ impl Demo {
                     shop.drop_files(app.now()).map_err(failed)?;
                 }
                 _ = looks.tick(), if self.files.is_some_and(|files| shop.dropped() >= files) => {
-                    if imported(&app).await >= 2 * u64::from(shop.dropped()) {
+                    // An import that has failed will never be done; the log says why.
+                    if imported(&app).await >= shop.files() || app.any_failed().await {
                         break;
                     }
                 }

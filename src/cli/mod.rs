@@ -27,14 +27,20 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  s3-connector demo                          see it work, with an S3 of its own; nothing to set up
-  s3-connector check                         is my configuration right? which files would be imported?
-  s3-connector run                           import each minute what has landed, until stopped
-  s3-connector run --once                    import everything that is new, and end
-  s3-connector status                        how far is it?
+  s3-connector demo          see it work, with an S3 of its own
+  s3-connector check         is the configuration right, what would be read?
+  s3-connector run           import each minute what has landed
+  s3-connector run --once    import everything that is new, and end
+  s3-connector status        how far is it?
 
-Exit codes: 0 all well, 2 something to change in configuration or access, 3 bad files, 4 something that may pass by
-itself, 5 another writer, 6 a bug, 130 interrupted.";
+Exit codes:
+  0    all well
+  2    something to change in configuration or access
+  3    bad files
+  4    something that may pass by itself, such as a network failure
+  5    another writer
+  6    a bug
+  130  interrupted";
 
 /// Where the configuration is.
 #[derive(clap::Args, Clone)]

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use connector_actors::messages::control::SyncSummary;
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::ids::ImportName;
+use connector_core::ports::{ImportCounts, Ledger};
+use connector_core::spec::Schedule;
 use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
@@ -15,11 +16,13 @@ use crate::config::Project;
 /// The exit code of a process that was interrupted.
 const INTERRUPTED: u8 = 130;
 
-pub(super) async fn run(project: Project, io: Handle) -> Result<ExitCode, Ended> {
+pub(super) async fn run(mut project: Project, io: Handle) -> Result<ExitCode, Ended> {
     let mut signals = StopSignals::listen()?;
+    // Nothing but the sync runs: no tick of an import that is done while others are not.
+    project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
     let app = App::start(project, io, false).await?;
     let names: Vec<ImportName> = app.project().imports.iter().map(|spec| spec.name.clone()).collect();
-    let syncs = futures::future::join_all(names.iter().map(|name| app.sync(name)));
+    let syncs = futures::future::join_all(names.iter().map(|name| sync(&app, name)));
     let results = tokio::select! {
         results = syncs => results,
         signal = signals.wait() => {
@@ -33,34 +36,57 @@ pub(super) async fn run(project: Project, io: Handle) -> Result<ExitCode, Ended>
     Ok(code)
 }
 
-fn summarise(app: &App, names: &[ImportName], results: &[Result<SyncSummary, Failure>]) -> ExitCode {
+/// What the sync of one import did, as the ledger has it.
+struct Synced {
+    ingested: u64,
+    rows: u64,
+    failed: u64,
+    deferred: u64,
+    failure: Option<Failure>,
+}
+
+/// Counts in the ledger, before and after: an attempt that was interrupted may have done some of the work.
+async fn sync(app: &App, import: &ImportName) -> Synced {
+    let counts = async || app.ledger().counts(import, app.now()).await.unwrap_or_default();
+    let files = |counts: &ImportCounts, state: &str| counts.files.get(state).copied().unwrap_or(0);
+    let before = counts().await;
+    let result = app.sync(import).await;
+    let after = counts().await;
+    let more = |state: &str| files(&after, state).saturating_sub(files(&before, state));
+    Synced {
+        ingested: more("ingested"),
+        rows: after.rows.saturating_sub(before.rows),
+        failed: more("failed"),
+        deferred: result.as_ref().map_or(0, |summary| summary.files_deferred),
+        failure: result.err(),
+    }
+}
+
+fn summarise(app: &App, names: &[ImportName], results: &[Synced]) -> ExitCode {
     let mut rows = vec![["IMPORT", "FILES", "ROWS", "FAILED", "DEFERRED", "TABLE"].map(str::to_owned).to_vec()];
     let mut worst: Option<ErrorClass> = None;
-    for (name, result) in names.iter().zip(results) {
+    for (name, synced) in names.iter().zip(results) {
         let spec = app.project().imports.iter().find(|spec| spec.name == *name);
         let table = spec.map(|spec| table_folder(app.project(), spec).display().to_string()).unwrap_or_default();
-        let (counts, class) = match result {
-            Ok(summary) => {
-                let counts = [summary.files_ingested, summary.rows, summary.files_failed, summary.files_deferred];
-                (counts.map(|count| count.to_string()).to_vec(), class_of(summary))
-            }
-            Err(failure) => {
-                output::error(&format!("{name}: {failure}"));
-                (vec!["-".to_owned(); 4], Some(failure.class))
-            }
-        };
-        worst = worse(worst, class);
-        rows.push([vec![name.to_string()], counts, vec![table]].concat());
+        if let Some(failure) = &synced.failure {
+            output::error(&format!("{name}: {failure}"));
+        }
+        worst = worse(worst, class_of(synced));
+        let counts = [synced.ingested, synced.rows, synced.failed, synced.deferred].map(|count| count.to_string());
+        rows.push([vec![name.to_string()], counts.to_vec(), vec![table]].concat());
     }
     output::table(&rows);
+    if worst == Some(ErrorClass::Data) {
+        output::note("some files failed; `s3-connector status` says which and why");
+    }
     worst.map_or(ExitCode::SUCCESS, code_of)
 }
 
-/// What a finished sync left undone.
-fn class_of(summary: &SyncSummary) -> Option<ErrorClass> {
-    if summary.files_failed > 0 {
-        Some(ErrorClass::Data)
-    } else {
-        (summary.files_deferred > 0).then_some(ErrorClass::Transient)
+/// What a sync left undone.
+fn class_of(synced: &Synced) -> Option<ErrorClass> {
+    match &synced.failure {
+        Some(failure) => Some(failure.class),
+        None if synced.failed > 0 => Some(ErrorClass::Data),
+        None => (synced.deferred > 0).then_some(ErrorClass::Transient),
     }
 }

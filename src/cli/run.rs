@@ -21,7 +21,7 @@ use crate::logging;
 Examples:
   s3-connector run
   s3-connector run --config /etc/s3-connector
-  s3-connector run --once          for cron and Kubernetes jobs: everything that is new, without a cap")]
+  s3-connector run --once          everything that is new, without a cap; for cron")]
 pub struct Run {
     #[command(flatten)]
     folder: ConfigFolder,

@@ -18,6 +18,8 @@ pub struct Shop {
     generator: Generator,
     next: u32,
     rows: u32,
+    /// Files in the bucket. One kind lacks a file if an earlier run was killed between two drops.
+    files: u64,
 }
 
 impl Shop {
@@ -26,19 +28,27 @@ impl Shop {
     /// # Errors
     /// If the bucket's folder cannot be read or written.
     pub fn open(bucket: &Path, rows: u32) -> io::Result<Self> {
-        let mut last = 0;
+        let (mut last, mut files) = (0, 0);
         for folder in [ORDERS, PAGE_VIEWS] {
             std::fs::create_dir_all(bucket.join(folder))?;
             for entry in std::fs::read_dir(bucket.join(folder))? {
-                last = last.max(number_of(&entry?.file_name().to_string_lossy()).unwrap_or(0));
+                if let Some(number) = number_of(&entry?.file_name().to_string_lossy()) {
+                    last = last.max(number);
+                    files += 1;
+                }
             }
         }
-        Ok(Self { bucket: bucket.to_owned(), generator: Generator::new(SEED), next: last + 1, rows })
+        Ok(Self { bucket: bucket.to_owned(), generator: Generator::new(SEED), next: last + 1, rows, files })
     }
 
     /// How many files of each kind were dropped, ever.
     pub fn dropped(&self) -> u32 {
         self.next - 1
+    }
+
+    /// How many files are in the bucket.
+    pub fn files(&self) -> u64 {
+        self.files
     }
 
     /// Drops the next file of each kind.
@@ -52,6 +62,7 @@ impl Shop {
         let views = self.generator.page_views_parquet(number, 2 * self.rows, now).map_err(io::Error::other)?;
         self.drop_file(PAGE_VIEWS, &format!("page_views-{number:06}.parquet"), &views)?;
         self.next += 1;
+        self.files += 2;
         Ok(())
     }
 
@@ -65,7 +76,9 @@ impl Shop {
 }
 
 fn number_of(name: &str) -> Option<u32> {
-    name.split_once('-')?.1.split_once('.')?.0.parse().ok()
+    let (kind, rest) = name.split_once('-')?;
+    ([ORDERS, PAGE_VIEWS].contains(&kind)).then_some(())?;
+    rest.split_once('.')?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -79,7 +92,7 @@ mod tests {
         shop.drop_files(Timestamp::UNIX_EPOCH).expect("drops");
         shop.drop_files(Timestamp::UNIX_EPOCH).expect("drops");
         let again = Shop::open(bucket.path(), 3).expect("opens");
-        assert_eq!(again.dropped(), 2);
+        assert_eq!((again.dropped(), again.files()), (2, 4));
         assert!(bucket.path().join("orders/orders-000002.csv").exists());
         assert!(bucket.path().join("page_views/page_views-000002.parquet").exists());
     }

@@ -9,16 +9,13 @@ use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{BatchClaimed, emit_file_result};
 use connector_core::ids::{BatchId, BatchSeq, BatchUuid};
 use connector_core::object::ObjectRef;
+use connector_core::outcome::{concerns_import, outcome_of};
 use connector_core::ports::{ClaimedBatch, FileOutcome, FileResult, StagedBatch, StagedFile};
-use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::{ConnectionActor, LedgerAnswered, concerns_import};
+use super::{ConnectionActor, LedgerAnswered};
 use crate::messages::appending::{BatchClosed, CloseBatch};
 use crate::messages::decoding::{DecodeFile, FileDecoded, FileError};
-
-/// A file that could not be read is tried again after this, and at the latest after twice as long.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The batch between claim and finalise.
 pub(super) struct OpenWork {
@@ -30,10 +27,14 @@ pub(super) struct OpenWork {
     results: Vec<Option<FileResult>>,
     pub(super) staged: Option<StagedBatch>,
     pub(super) staged_at: Instant,
+    /// Once it has landed.
+    pub(super) table_version: u64,
+    /// A sync claimed it: its results belong into the sync's summary.
+    on_demand: bool,
 }
 
 impl OpenWork {
-    fn new(batch: ClaimedBatch) -> Self {
+    fn new(batch: ClaimedBatch, on_demand: bool) -> Self {
         Self {
             seq: batch.seq,
             uuid: batch.uuid,
@@ -42,6 +43,8 @@ impl OpenWork {
             files: batch.files,
             staged: None,
             staged_at: Instant::now(),
+            table_version: 0,
+            on_demand,
         }
     }
 
@@ -60,12 +63,13 @@ impl ConnectionActor {
     /// An earlier generation left a batch open: the protocol decides what becomes of it.
     pub(super) fn take_over_open_batch(&mut self) {
         let Some(open) = self.record.as_ref().and_then(|record| record.open_batch.clone()) else { return };
-        let mut work = OpenWork::new(ClaimedBatch { seq: open.seq, uuid: open.uuid, id: open.id, files: Vec::new() });
+        let mut work =
+            OpenWork::new(ClaimedBatch { seq: open.seq, uuid: open.uuid, id: open.id, files: Vec::new() }, false);
         work.staged = open.staged;
         self.open = Some(work);
     }
 
-    pub(super) fn begin_batch(&mut self, batch: ClaimedBatch, ctx: &mut Context<Self>) {
+    pub(super) fn begin_batch(&mut self, batch: ClaimedBatch, on_demand: bool, ctx: &mut Context<Self>) {
         BatchClaimed {
             import: &self.labels,
             seq: batch.seq,
@@ -75,54 +79,78 @@ impl ConnectionActor {
         }
         .emit();
         let event = Event::Claimed { seq: batch.seq, uuid: batch.uuid };
-        self.open = Some(OpenWork::new(batch));
+        self.open = Some(OpenWork::new(batch, on_demand));
         let action = self.machine.on(event);
         self.perform(action, ctx);
     }
 
     /// Decodes the claimed files, once schema and table are there.
     pub(super) fn decode_batch(&mut self, ctx: &mut Context<Self>) {
-        if self.table.reference.is_none() { self.infer_columns() } else { self.decode_files(ctx) }
+        self.refuse_excluded();
+        if self.table.reference.is_none() && !self.unread_files().is_empty() {
+            self.infer_columns();
+        } else {
+            self.decode_files(ctx);
+        }
+    }
+
+    /// Files that an edited configuration keeps out since they were listed: a later listing admits them again if it is
+    /// edited back.
+    fn refuse_excluded(&mut self) {
+        for object in self.unread_files() {
+            let message = if !self.spec.selects(&object.key, object.last_modified) {
+                "IMPORT_BUCKET_URI or IMPORT_FROM_TIMESTAMP keeps it out since it was listed"
+            } else if self.spec.format_of(&object.key).is_none() {
+                "neither IMPORT_FORMAT nor the key's suffix tells its format"
+            } else {
+                continue;
+            };
+            let outcome = FileOutcome::Gone { code: "excluded", message: message.to_owned() };
+            self.record_result(&object, outcome, 0, Duration::ZERO);
+        }
+    }
+
+    /// The files of the open batch that have no result yet, in claim order.
+    pub(super) fn unread_files(&self) -> Vec<ObjectRef> {
+        let Some(open) = self.open.as_ref() else { return Vec::new() };
+        let unread = open.files.iter().zip(&open.results).filter(|(_, result)| result.is_none());
+        unread.map(|(file, _)| file.clone()).collect()
     }
 
     pub(super) fn decode_files(&mut self, ctx: &mut Context<Self>) {
-        let (Some(open), Some(schema), Some(children)) =
-            (self.open.as_ref(), self.table.schema.as_ref(), self.children.as_ref())
-        else {
-            return self.end(Failure::bug("no_schema", "files were to be decoded without a schema"), ctx);
-        };
-        for (ordinal, object) in open.files.iter().enumerate() {
+        for object in self.unread_files() {
+            let (Some(open), Some(schema), Some(children)) =
+                (self.open.as_ref(), self.table.schema.as_ref(), self.children.as_ref())
+            else {
+                return self.end(Failure::bug("no_schema", "files were to be decoded without a schema"), ctx);
+            };
             let Some(format) = self.spec.format_of(&object.key) else { continue };
+            let Some(ordinal) = open.files.iter().position(|file| file.id == object.id) else { continue };
             children.decoder.do_send(DecodeFile {
                 generation: self.generation,
                 seq: open.seq,
                 batch: open.id.clone(),
                 ordinal,
-                object: object.clone(),
+                object,
                 format,
                 schema: Arc::clone(schema),
                 reference: self.table.reference.clone(),
             });
         }
-        // A file whose format is no longer known, because the configuration was edited, goes back unread.
-        let unknown = |object: &&ObjectRef| self.spec.format_of(&object.key).is_none();
-        let unread: Vec<ObjectRef> = open.files.iter().filter(unknown).cloned().collect();
-        for object in unread {
-            let message = "neither IMPORT_FORMAT nor the key's suffix tells its format".to_owned();
-            self.record_result(&object, FileOutcome::Gone { code: "unknown_format", message }, 0, Duration::ZERO);
-        }
         self.close_if_complete(ctx);
     }
 
     /// No file of the batch has columns, so there is no schema, and no table yet: each file ends with its own error.
+    /// Files that were not tried go back.
     pub(super) fn no_file_has_columns(&mut self, failures: Vec<Failure>, ctx: &mut Context<Self>) {
-        let files = self.open.as_ref().map(|open| open.files.clone()).unwrap_or_default();
-        if let Some(failure) = failures.iter().find(|failure| concerns_import(failure)) {
+        let blocking =
+            failures.iter().find(|failure| concerns_import(failure) || failure.class == ErrorClass::Transient);
+        if let Some(failure) = blocking {
             return self.end(failure.clone(), ctx);
         }
-        for (object, failure) in files.iter().zip(failures) {
-            let outcome = self.outcome_of_error(failure.into());
-            self.record_result(object, outcome, 0, Duration::ZERO);
+        for (object, failure) in self.unread_files().into_iter().zip(failures) {
+            let outcome = self.outcome_of_error(&object, failure.into());
+            self.record_result(&object, outcome, 0, Duration::ZERO);
         }
         let action = self.machine.on(Event::Decoded { commit: false });
         self.perform(action, ctx);
@@ -135,18 +163,8 @@ impl ConnectionActor {
         open.results[ordinal] = Some(FileResult { id: object.id, outcome, bytes, duration_ms });
     }
 
-    fn outcome_of_error(&mut self, error: FileError) -> FileOutcome {
-        let FileError { failure: Failure { class, code, message }, rows_rejected, .. } = error;
-        match (class, code) {
-            (ErrorClass::Data, "object_changed" | "object_gone") => FileOutcome::Gone { code, message },
-            (ErrorClass::Data, "access_denied" | "archived") | (ErrorClass::Transient, _) => {
-                let wait = RETRY_AFTER.mul_f64(1.0 + self.random.f64());
-                let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
-                let not_before = self.world.clock.now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
-                FileOutcome::Deferred { code, message, not_before }
-            }
-            _ => FileOutcome::Failed { code, message, rows_rejected },
-        }
+    fn outcome_of_error(&mut self, object: &ObjectRef, error: FileError) -> FileOutcome {
+        outcome_of(error.failure, error.rows_rejected, object.attempts, self.world.clock.now(), self.random.f64())
     }
 
     fn close_if_complete(&mut self, ctx: &mut Context<Self>) {
@@ -192,7 +210,9 @@ impl ConnectionActor {
         for result in results {
             emit_file_result(&self.labels, &open.id, &open.key_of(result), result);
         }
-        self.pace.count_results(results);
+        if open.on_demand {
+            self.syncs.count_results(results);
+        }
     }
 
     pub(super) fn results_of(open: &OpenWork) -> Vec<FileResult> {
@@ -207,13 +227,12 @@ impl Handler<FileDecoded> for ConnectionActor {
         if !self.is_current(message.generation, "FileDecoded") {
             return;
         }
-        let Some(object) = self.open.as_ref().and_then(|open| open.files.get(message.ordinal)).cloned() else {
-            return;
-        };
+        let open = self.open.as_ref().filter(|open| open.seq == message.seq);
+        let Some(object) = open.and_then(|open| open.files.get(message.ordinal)).cloned() else { return };
         let outcome = match message.result {
             Ok(rows) => FileOutcome::Ingested { rows },
             Err(error) if error.fatal || concerns_import(&error.failure) => return self.end(error.failure, ctx),
-            Err(error) => self.outcome_of_error(error),
+            Err(error) => self.outcome_of_error(&object, error),
         };
         self.record_result(&object, outcome, message.bytes, message.duration);
         self.close_if_complete(ctx);
@@ -231,7 +250,7 @@ impl Handler<BatchClosed> for ConnectionActor {
             Ok(files) => files,
             Err(failure) => return self.end(failure, ctx),
         };
-        let Some(open) = self.open.as_mut() else { return };
+        let Some(open) = self.open.as_mut().filter(|open| open.seq == message.seq) else { return };
         let results = open.settled_results();
         let rows = files.iter().map(|file| file.rows).sum();
         let decoded: u64 = results.iter().map(|result| rows_of(&result.outcome)).sum();

@@ -10,11 +10,20 @@ use tokio::sync::oneshot;
 use super::{ConnectionActor, LedgerAnswered};
 use crate::messages::control::{Drain, Pause, Resume, Sync, SyncSummary};
 
+/// A wish to pause or to go on, on its way into the ledger.
+#[derive(Default)]
+pub(super) struct PauseWish {
+    /// What people want; `None` until somebody says so: then the ledger's word holds.
+    wanted: Option<bool>,
+    storing: bool,
+    waiting: Vec<oneshot::Sender<Result<(), Failure>>>,
+}
+
 impl Handler<Sync> for ConnectionActor {
     type Result = ResponseFuture<Result<SyncSummary, Failure>>;
 
     fn handle(&mut self, _: Sync, ctx: &mut Self::Context) -> Self::Result {
-        if self.pace.paused {
+        if self.wanted_pause() {
             let message = format!("{} is paused; resume it first", self.import());
             return Box::pin(async move { Err(Failure::config("paused", message)) });
         }
@@ -29,39 +38,69 @@ impl Handler<Sync> for ConnectionActor {
 }
 
 impl Handler<Pause> for ConnectionActor {
-    type Result = Result<(), Failure>;
+    type Result = ResponseFuture<Result<(), Failure>>;
 
     fn handle(&mut self, _: Pause, ctx: &mut Self::Context) -> Self::Result {
-        self.pace.paused = true;
-        if self.pace.ready {
+        self.pace.pause();
+        let message = format!("{} was paused before the sync was done", self.import());
+        self.syncs.end(&Err(Failure::config("paused", message)));
+        if self.recovered {
             self.set_state(ImportState::Paused, None);
         }
-        self.store_pause(true, ctx);
-        Ok(())
+        self.wish(true, ctx)
     }
 }
 
 impl Handler<Resume> for ConnectionActor {
-    type Result = Result<(), Failure>;
+    type Result = ResponseFuture<Result<(), Failure>>;
 
     fn handle(&mut self, _: Resume, ctx: &mut Self::Context) -> Self::Result {
-        if std::mem::replace(&mut self.pace.paused, false) {
-            if self.pace.ready {
-                self.set_state(ImportState::Running, None);
-            }
-            self.store_pause(false, ctx);
-            self.start_ticking(ctx);
+        if self.recovered && self.pace.is_paused() {
+            self.set_state(ImportState::Running, None);
+            let steps = self.pace.resume(self.born.elapsed());
+            self.follow(steps, ctx);
         }
-        Ok(())
+        self.wish(false, ctx)
     }
 }
 
 impl ConnectionActor {
-    fn store_pause(&mut self, paused: bool, ctx: &mut Context<Self>) {
+    /// Whether the import should be paused: what people said last, else what the ledger says.
+    pub(super) fn wanted_pause(&self) -> bool {
+        self.pause.wanted.unwrap_or_else(|| self.record.as_ref().is_some_and(|record| record.paused))
+    }
+
+    /// Answers once the wish is durable.
+    fn wish(&mut self, paused: bool, ctx: &mut Context<Self>) -> ResponseFuture<Result<(), Failure>> {
+        let (sender, receiver) = oneshot::channel();
+        self.pause.wanted = Some(paused);
+        self.pause.waiting.push(sender);
+        self.store_wish(ctx);
+        Box::pin(async move {
+            let gone = |_| Err(Failure::transient("interrupted", "the import was restarted meanwhile; try again"));
+            receiver.await.unwrap_or_else(gone)
+        })
+    }
+
+    /// One at a time, so that the last wish is the one that stays. Not before the ledger knows the import.
+    pub(super) fn store_wish(&mut self, ctx: &mut Context<Self>) {
+        let Some(paused) = self.pause.wanted.filter(|_| !self.pause.storing && self.record.is_some()) else { return };
+        self.pause.storing = true;
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         self.tasks.spawn("store pause", ctx.address(), async move {
-            LedgerAnswered::PauseStored(ledger.set_paused(&import, paused).await)
+            LedgerAnswered::PauseStored(paused, ledger.set_paused(&import, paused).await)
         });
+    }
+
+    pub(super) fn pause_stored(&mut self, stored: bool, ctx: &mut Context<Self>) {
+        self.pause.storing = false;
+        if self.pause.wanted != Some(stored) {
+            return self.store_wish(ctx);
+        }
+        for waiter in self.pause.waiting.drain(..) {
+            // Whoever asked may have gone away.
+            let _ = waiter.send(Ok(()));
+        }
     }
 }
 
@@ -69,8 +108,8 @@ impl Handler<Drain> for ConnectionActor {
     type Result = ();
 
     fn handle(&mut self, message: Drain, ctx: &mut Self::Context) {
-        self.pace.draining = true;
-        self.pace.fail_syncs(&Failure::transient("stopped", "the program is stopping; sync again after its restart"));
+        self.pace.drain();
+        self.syncs.end(&Err(Failure::transient("stopped", "the program is stopping; sync again after its restart")));
         if self.open.is_none() {
             return self.finish(ctx);
         }

@@ -26,7 +26,10 @@ impl ConnectionActor {
             Action::Finalise { seq, table_version } => self.finalise_batch(seq, table_version, ctx),
             Action::Abandon { seq } => self.abandon_batch(seq, ctx),
             Action::Settle { .. } => self.settle_batch(ctx),
-            Action::Stop(failure) => self.end(failure, ctx),
+            Action::Stop(mut failure) => {
+                failure.message = format!("table {}: {}", self.ports.destination.location(), failure.message);
+                self.end(failure, ctx);
+            }
         }
     }
 
@@ -57,7 +60,9 @@ impl ConnectionActor {
     }
 
     fn finalise_batch(&mut self, seq: BatchSeq, table_version: u64, ctx: &mut Context<Self>) {
-        self.pace.table_version = table_version;
+        if let Some(open) = self.open.as_mut() {
+            open.table_version = table_version;
+        }
         let (ledger, import, now) = (Arc::clone(&self.ports.ledger), self.import().clone(), self.world.clock.now());
         self.tasks.spawn("finalise", ctx.address(), async move {
             LedgerAnswered::Finalised(ledger.finalise(&import, seq, table_version, now).await)
@@ -92,7 +97,7 @@ impl ConnectionActor {
                 files: results.iter().filter(|result| is_ingested(result)).count(),
                 rows: open.staged.as_ref().map_or(0, |staged| staged.rows),
                 bytes: open.staged.iter().flat_map(|staged| &staged.files).map(|file| file.bytes).sum(),
-                table_version: self.pace.table_version,
+                table_version: open.table_version,
                 duration: open.staged_at.elapsed(),
                 at: self.world.clock.now(),
             }

@@ -6,7 +6,9 @@ use actix::{AsyncContext, Context, Handler};
 use connector_core::commit::{Event, LedgerFacts, TableTxn};
 use connector_core::error::Failure;
 use connector_core::events::{SchemaDecided, TableRecovered};
+use connector_core::object::ObjectRef;
 use connector_core::ports::{ReferenceFile, TableFacts};
+use connector_core::preparation::{Preparation, TableKnowledge, same_columns};
 use connector_core::schema::TableSchema;
 
 use super::{ConnectionActor, LedgerAnswered};
@@ -90,11 +92,18 @@ impl ConnectionActor {
     /// Brings table and ledger's note of it into being, as far as that needs no file. Tells whether that takes a
     /// moment; then [`ConnectionActor::ready`] is called again.
     pub(super) fn prepare_table(&mut self, ctx: &mut Context<Self>) -> bool {
-        match (self.table.exists, &self.spec.columns, &self.table.schema) {
-            // A declared table exists from the start, so that it can be queried before the first file.
-            (false, Some(columns), _) => self.decide_schema(TableSchema::new(columns.clone()), None, ctx),
-            // The table was created and the process died before the ledger heard of it.
-            (true, _, Some(schema)) if !self.table.noted => self.note_table(schema.as_ref().clone(), ctx),
+        let knowledge = TableKnowledge {
+            exists: self.table.exists,
+            noted: self.table.noted,
+            declared: self.spec.columns.is_some(),
+            decided: self.table.schema.is_some(),
+        };
+        match (knowledge.next(), &self.spec.columns, &self.table.schema) {
+            (Preparation::DecideDeclared, Some(columns), _) => {
+                self.decide_schema(TableSchema::new(columns.clone()), None, ctx);
+            }
+            (Preparation::Create, _, Some(_)) => self.create_table(),
+            (Preparation::Note, _, Some(schema)) => self.note_table(schema.as_ref().clone(), ctx),
             _ => return false,
         }
         true
@@ -147,12 +156,11 @@ impl ConnectionActor {
     /// case tell which columns were left out on purpose.
     pub(super) fn infer_columns(&mut self) {
         let (Some(open), Some(children)) = (self.open.as_ref(), self.children.as_ref()) else { return };
-        let files = open
-            .files
-            .iter()
-            .filter_map(|file| self.spec.format_of(&file.key).map(|format| (file.clone(), format)))
-            .collect();
-        children.decoder.do_send(InferColumns { generation: self.generation, seq: open.seq, files });
+        let with_format = |file: ObjectRef| self.spec.format_of(&file.key).map(|format| (file, format));
+        let files = self.unread_files().into_iter().filter_map(with_format).collect();
+        let names_only = self.table.schema.is_some();
+        let message = InferColumns { generation: self.generation, seq: open.seq, files, names_only };
+        children.decoder.do_send(message);
     }
 }
 
@@ -160,17 +168,15 @@ impl Handler<ColumnsInferred> for ConnectionActor {
     type Result = ();
 
     fn handle(&mut self, message: ColumnsInferred, ctx: &mut Self::Context) {
-        if !self.is_current(message.generation, "ColumnsInferred") {
+        let open = self.open.as_ref().is_some_and(|open| open.seq == message.seq);
+        if !self.is_current(message.generation, "ColumnsInferred") || !open {
             return;
         }
         match message.result {
-            Ok(inferred) => {
-                let schema = match &self.table.schema {
-                    Some(decided) => decided.as_ref().clone(),
-                    None => inferred.schema,
-                };
-                self.decide_schema(schema, Some(inferred.reference), ctx);
-            }
+            Ok(inferred) => match self.table.schema.as_deref().cloned().or(inferred.schema) {
+                Some(schema) => self.decide_schema(schema, Some(inferred.reference), ctx),
+                None => self.end(Failure::bug("no_schema", "the columns of a file were read without their types"), ctx),
+            },
             // With a schema each file is tried all the same and says itself what is wrong with it.
             Err(_) if self.table.schema.is_some() => self.decode_files(ctx),
             Err(failures) => self.no_file_has_columns(failures, ctx),
@@ -187,6 +193,11 @@ impl Handler<TableCreated> for ConnectionActor {
         }
         match message.result {
             Ok(facts) => self.note_table(facts.schema, ctx),
+            // It was not there when this generation began: perhaps an interrupted one has created it meanwhile. The
+            // next one looks.
+            Err(failure) if failure.code == "table_exists" => {
+                self.end(Failure::transient(failure.code, failure.message), ctx);
+            }
             Err(failure) => self.end(failure, ctx),
         }
     }
@@ -197,27 +208,10 @@ impl ConnectionActor {
     fn note_table(&mut self, schema: TableSchema, ctx: &mut Context<Self>) {
         self.table.exists = true;
         self.table.noted = true;
+        self.machine.table_created();
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         self.tasks.spawn("note table", ctx.address(), async move {
             LedgerAnswered::TableNoted(ledger.table_created(&import, &schema).await)
         });
     }
-}
-
-/// A declared schema that differs from its table cannot be honoured yet, so it must not be ignored either.
-fn same_columns(declared: &TableSchema, table: &TableSchema) -> Result<(), Failure> {
-    let differing = declared.columns.iter().find(|column| {
-        table.find(&column.name).is_none_or(|found| found.ty != column.ty || found.nullable != column.nullable)
-    });
-    let gone = table.columns.iter().find(|column| declared.find(&column.name).is_none());
-    let Some(column) = differing.or(gone) else { return Ok(()) };
-    Err(Failure::config(
-        "schema_changed",
-        format!(
-            "the SCHEMA of the data source and its table disagree about column '{}'; a table's columns cannot be \
-             changed by editing the data source: undo the edit, or give the data source another name to start a new \
-             table",
-            column.name
-        ),
-    ))
 }

@@ -139,12 +139,9 @@ impl BlockQueue<'_> {
         let last = found.len().saturating_sub(1);
         for (index, raw) in found.into_iter().enumerate() {
             let credit = if index == last { credit.take() } else { None };
-            let (pool, decoder, uri) =
-                (self.job.reader.world.pool.clone(), Arc::clone(&self.decoder), self.job.object().uri());
+            let (pool, decoder) = (self.job.reader.world.pool.clone(), Arc::clone(&self.decoder));
             let decode = async move {
-                pool.run(move || decoder.decode(&raw)).await.unwrap_or_else(|panic| {
-                    Err(Failure::data("decoder_panicked", format!("decoding {uri} panicked: {panic}")))
-                })
+                pool.run(move || decoder.decode(&raw)).await.unwrap_or_else(|lost| Err(Failure::from(lost)))
             };
             let task = Task::spawn(&self.job.reader.world.io, decode);
             self.decoding.push_back(Decoding { task, credit });
@@ -195,6 +192,7 @@ impl BlockQueue<'_> {
         while !self.decoding.is_empty() {
             self.stage_next().await?;
         }
+        self.job.close_lane().await?;
         Ok(self.next_row)
     }
 }

@@ -72,8 +72,9 @@ impl Reader {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        self.world.pool.run(job).await.map_err(|panic| {
-            Failure::data("decoder_panicked", format!("decoding {} panicked: {panic}", self.object.uri()))
+        self.world.pool.run(job).await.map_err(|lost| {
+            let Failure { class, code, message } = Failure::from(lost);
+            Failure::new(class, code, format!("{}: {message}", self.object.uri()))
         })
     }
 }

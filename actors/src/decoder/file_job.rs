@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::Addr;
+use actix::{Addr, MailboxError};
 use connector_core::binding::{Binding, bind};
 use connector_core::block::{Block, RejectedRow};
 use connector_core::error::Failure;
@@ -12,8 +12,8 @@ use connector_core::spec::Format;
 
 use super::fetch::Reader;
 use crate::appender::AppenderActor;
-use crate::credit::{Credit, FileAccount};
-use crate::messages::appending::{DiscardLane, Lane, StageBlocks};
+use crate::credit::{Credit, FileAccount, ReaderTurn};
+use crate::messages::appending::{CloseLane, DiscardLane, Lane, StageBlocks};
 use crate::messages::decoding::{DecodeFile, FileError};
 use crate::world::{ImportPorts, World};
 
@@ -38,8 +38,19 @@ impl FileJob {
         Self { reader: Reader::new(world, ports, account, file.object.clone()), file, appender }
     }
 
+    /// A large Parquet file's place in the queue for a reader. To be called in claim order.
+    pub(super) fn queue_for_reader(&self) -> Option<ReaderTurn> {
+        let spooled = self.file.format == Format::Parquet
+            && !super::parquet_file::fits_memory(self.object().size, self.largest_request());
+        spooled.then(|| self.reader.world.credit.queue_for_reader())
+    }
+
     /// Reads, decodes and stages the file; leaves no row behind if it fails. Returns rows and bytes read.
-    pub(super) async fn run(self) -> (Result<u64, FileError>, u64) {
+    pub(super) async fn run(self, turn: Option<ReaderTurn>) -> (Result<u64, FileError>, u64) {
+        let _reader = match turn {
+            Some(turn) => turn.await,
+            None => None,
+        };
         let result = match self.file.format {
             Format::Csv => super::csv_file::run(&self).await,
             Format::Parquet => super::parquet_file::run(&self).await,
@@ -94,9 +105,15 @@ impl FileJob {
             blocks,
             credit,
         };
-        let gone = |_| Failure::bug("appender_gone", "the appender ended while a file was being staged");
-        let staged = self.appender.send(message).await.map_err(gone).flatten();
+        let staged = self.appender.send(message).await.map_err(appender_gone).flatten();
         staged.map_err(|failure| FileError { failure, rows_rejected: 0, fatal: true })
+    }
+
+    /// All rows of a large file are staged: makes its data file durable.
+    pub(super) async fn close_lane(&self) -> Result<(), FileError> {
+        let message = CloseLane { generation: self.file.generation, seq: self.file.seq, lane: self.own_lane() };
+        let closed = self.appender.send(message).await.map_err(appender_gone).flatten();
+        closed.map_err(|failure| FileError { failure, rows_rejected: 0, fatal: true })
     }
 
     pub(super) fn own_lane(&self) -> Lane {
@@ -125,6 +142,10 @@ impl FileJob {
         );
         Err(FileError { failure: Failure::data("rejected_rows", message), rows_rejected: count, fatal: false })
     }
+}
+
+fn appender_gone(_: MailboxError) -> Failure {
+    Failure::bug("appender_gone", "the appender ended while a file was being staged")
 }
 
 fn describe(row: &RejectedRow) -> String {

@@ -28,10 +28,15 @@ const TAIL_BYTES: u64 = 256 << 10;
 /// Bytes of the magic number at either end.
 const MAGIC_BYTES: u64 = 4;
 
+/// Whether a file of this size is held in memory: it takes at most a quarter of a request, so that a block still fits
+/// beside it.
+pub(super) fn fits_memory(size: u64, largest_request: u64) -> bool {
+    size <= largest_request / 4
+}
+
 pub(super) async fn run(job: &FileJob) -> Result<u64, FileError> {
     let largest = job.largest_request();
-    // A file held in memory takes at most a quarter of a request, so that a block still fits beside it.
-    let (source, held) = if job.reader.object.size <= largest / 4 {
+    let (source, held) = if fits_memory(job.reader.object.size, largest) {
         in_memory(&job.reader).await?
     } else {
         spooled(&job.reader).await?
@@ -83,10 +88,12 @@ async fn open_spool(reader: &Reader) -> Result<Spool, Failure> {
 pub(super) async fn footer_only(reader: &Reader) -> Result<ParquetSource, Failure> {
     let size = reader.object.size;
     let mut length = TAIL_BYTES.min(size);
-    let credit = reader.account.acquire(length).await;
+    let mut credit = reader.account.acquire(length).await;
     let mut tail = reader.range(size - length..size).await?;
     if let Some(footer) = footer_bytes(&tail).filter(|footer| *footer > length && *footer <= size) {
         length = footer;
+        drop(credit);
+        credit = reader.account.acquire(length).await;
         tail = reader.range(size - length..size).await?;
     }
     // The format's magic is at both ends, and both are looked at.
@@ -135,11 +142,13 @@ async fn large(job: &FileJob, mut blocks: ParquetBlocks, cost: u64, _held: Optio
         };
         let (moved, block) = job.reader.on_pool(decode).await?;
         blocks = moved;
-        let Some(block) = block else { return Ok(rows) };
+        let Some(block) = block else { break };
         let block = block?;
         job.refuse_rejected(rows, &block)?;
         let first_row = rows;
         rows += block.records;
         job.stage(job.own_lane(), first_row, vec![block], vec![credit]).await?;
     }
+    job.close_lane().await?;
+    Ok(rows)
 }

@@ -45,6 +45,16 @@ pub struct DiscardLane {
     pub lane: Lane,
 }
 
+/// A file with a lane of its own is complete: close its data file durably now, so that neither memory nor an open file
+/// waits for the rest of the batch. DecoderActor to AppenderActor; answered when done. Costs an fsync.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct CloseLane {
+    pub generation: Generation,
+    pub seq: BatchSeq,
+    pub lane: Lane,
+}
+
 /// Close all data files of the batch durably. ConnectionActor to AppenderActor; answered by [`BatchClosed`].
 /// Costs the encoding of what is buffered and an fsync for each file.
 #[derive(Message, Clone, Copy, Debug)]

@@ -19,16 +19,19 @@ pub struct InferColumns {
     pub seq: BatchSeq,
     /// In claim order.
     pub files: Vec<(ObjectRef, Format)>,
+    /// The schema is decided: only the names of the file's columns are wanted, not their types.
+    pub names_only: bool,
 }
 
 /// What a file says of its columns.
 #[derive(Clone, Debug)]
 pub struct InferredColumns {
-    pub schema: TableSchema,
+    /// `None` if only names were wanted.
+    pub schema: Option<TableSchema>,
     pub reference: ReferenceFile,
 }
 
-/// DecoderActor to ConnectionActor. The error has one failure for each file, in claim order.
+/// DecoderActor to ConnectionActor. The error has one failure for each file that was tried, in claim order.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct ColumnsInferred {

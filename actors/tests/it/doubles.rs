@@ -43,6 +43,7 @@ pub struct MemoryBucket {
     /// Answers given instead of reads of a key, while there are any.
     pub read_faults: Mutex<BTreeMap<String, VecDeque<Failure>>>,
     pub lists: AtomicU64,
+    pub reads: AtomicU64,
 }
 
 impl MemoryBucket {
@@ -82,6 +83,7 @@ impl ObjectSource for MemoryBucket {
     }
 
     async fn read_range(&self, object: &ObjectRef, range: Range<u64>) -> PortResult<Bytes> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let faults = self.read_faults.lock().expect("lock").get_mut(&*object.key).and_then(VecDeque::pop_front);
         if let Some(failure) = faults {
             return Err(failure);
@@ -102,6 +104,8 @@ impl ObjectSource for MemoryBucket {
 pub enum CommitFault {
     LandedButAnswerLost,
     NothingHappened,
+    /// Nothing happened, and nothing will until the user acts.
+    Denied,
     Conflict,
 }
 
@@ -122,6 +126,9 @@ pub struct TableState {
     pub faults: VecDeque<CommitFault>,
     pub write_faults: VecDeque<Failure>,
     next_file: u64,
+    open: usize,
+    /// The most data files that were open at once.
+    pub most_open: usize,
 }
 
 /// A table in memory.
@@ -155,6 +162,7 @@ impl DataFileWriter for MemoryWriter {
 
     fn finish(self: Box<Self>) -> PortResult<Option<StagedFile>> {
         let mut state = self.table.state.lock().expect("lock");
+        state.open -= 1;
         state.next_file += 1;
         let path = format!("file-{}", state.next_file);
         let rows = self.rows.len() as u64;
@@ -162,7 +170,9 @@ impl DataFileWriter for MemoryWriter {
         Ok(Some(StagedFile { path, bytes: rows, rows, stats: String::new() }))
     }
 
-    fn discard(self: Box<Self>) {}
+    fn discard(self: Box<Self>) {
+        self.table.state.lock().expect("lock").open -= 1;
+    }
 }
 
 #[async_trait]
@@ -189,7 +199,17 @@ impl Destination for MemoryTable {
     }
 
     fn open_writer(&self, _: &TableSchema) -> PortResult<Box<dyn DataFileWriter>> {
+        let mut state = self.state.lock().expect("lock");
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
         Ok(Box::new(MemoryWriter { table: self.clone(), rows: Vec::new() }))
+    }
+
+    async fn discard(&self, files: &[StagedFile]) {
+        let mut state = self.state.lock().expect("lock");
+        for file in files {
+            state.files.remove(&file.path);
+        }
     }
 
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool> {
@@ -202,6 +222,7 @@ impl Destination for MemoryTable {
         let fault = state.faults.pop_front();
         match fault {
             Some(CommitFault::NothingHappened) => return Err(Failure::transient("storage", "no answer")),
+            Some(CommitFault::Denied) => return Err(Failure::config("storage_denied", "no right to write")),
             Some(CommitFault::Conflict) => return Ok(CommitAnswer::Conflict),
             _ => {}
         }

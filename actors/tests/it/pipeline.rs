@@ -6,7 +6,7 @@ use actix::System;
 use connector_actors::messages::control::{Drain, Pause, Resume};
 use connector_core::credit::MIN_BUDGET;
 use connector_core::ids::ImportName;
-use connector_core::ports::Ledger;
+use connector_core::ports::{Destination, Ledger};
 use connector_core::spec::Schedule;
 use connector_core::status::ImportState;
 use connector_ledger::SqliteLedger;
@@ -146,5 +146,65 @@ fn eight_imports_of_large_files_share_the_smallest_budget_without_a_deadlock() {
             assert_eq!(rows.len(), 121_000);
             assert!(rows.is_sorted_by(|one, two| one < two), "no row is there twice");
         }
+    });
+}
+
+#[test]
+fn a_sync_tells_what_it_did_and_not_what_ticks_did_before_it() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("a.csv", csv(3), 1);
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::Auto), &ledger)]);
+        until(async || (bench.table.rows().len() == 3).then_some(())).await;
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 0);
+    });
+}
+
+#[test]
+fn a_pause_ends_a_running_sync_after_its_open_batch() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        (0..2_500).for_each(|n| bench.bucket.put(&format!("{n:04}.csv"), csv(1), n));
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        let pause = async {
+            until(async || (!bench.table.commits().is_empty()).then_some(())).await;
+            process.supervisor.send(Pause { import: ImportName::new("orders") }).await.expect("alive").expect("pauses");
+        };
+        let (sync, ()) = futures::join!(process.sync("orders"), pause);
+        assert_eq!(sync.expect_err("paused").code, "paused");
+        process.supervisor.send(Drain { deadline: DEADLINE }).await.expect("drains");
+        assert!(bench.table.commits().len() <= 2, "{:?}", bench.table.commits());
+    });
+}
+
+#[test]
+fn a_resume_of_a_failed_and_paused_import_is_not_forgotten_while_it_starts() {
+    System::new().block_on(async {
+        let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
+        let record = ledger.open_import(&name, "bucket").await.expect("opens");
+        ledger.set_paused(&name, true).await.expect("pauses");
+        // A table of nobody: the import fails.
+        let schema = connector_core::schema::TableSchema::new(Vec::new());
+        bench.table.create(record.uuid, &schema).await.expect("creates");
+        bench.table.state.lock().expect("lock").import = None;
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::Auto), &ledger)]);
+        process.wait_for_state("orders", ImportState::Failed).await;
+        bench.table.state.lock().expect("lock").import = Some(record.uuid);
+        process.supervisor.send(Resume { import: name.clone() }).await.expect("alive").expect("resumes");
+        process.wait_for_state("orders", ImportState::Running).await;
+        assert!(!ledger.open_import(&name, "bucket").await.expect("opens").paused);
+    });
+}
+
+#[test]
+fn large_files_of_one_batch_do_not_keep_their_data_files_open() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        (0..40).for_each(|n| bench.bucket.put(&format!("{n:02}.csv"), csv(150_000), n));
+        let seats = vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)];
+        let process = Process::start_with_budget(seats, MIN_BUDGET);
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 40 * 150_000);
+        let most = bench.table.state.lock().expect("lock").most_open;
+        assert!(most <= 10, "{most} data files were open at once");
     });
 }

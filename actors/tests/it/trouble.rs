@@ -6,7 +6,7 @@ use actix::System;
 use connector_actors::messages::control::{Drain, Resume};
 use connector_core::error::Failure;
 use connector_core::ids::{ImportName, ImportUuid};
-use connector_core::ports::{Destination, Ledger};
+use connector_core::ports::{Destination, Ledger, ReferenceFile};
 use connector_core::schema::{Column, TableSchema};
 use connector_core::spec::Schedule;
 use connector_core::status::ImportState;
@@ -215,4 +215,85 @@ fn files_of_which_none_has_a_schema_fail_one_by_one_and_later_ones_are_read() {
         bench.bucket.put("3.csv", csv(3), 3);
         assert_eq!(process.sync("orders").await.expect("syncs").rows, 3);
     });
+}
+
+#[test]
+fn a_table_whose_creation_was_interrupted_is_created_by_the_next_generation() {
+    System::new().block_on(async {
+        let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
+        bench.bucket.put("a.csv", csv(3), 1);
+        ledger.open_import(&name, "bucket").await.expect("opens");
+        let columns = vec![Column::nullable("id", ColumnType::Int64), Column::nullable("name", ColumnType::String)];
+        let reference = ReferenceFile { key: "a.csv".into(), columns: vec!["id".into(), "name".into()] };
+        ledger.decide_schema(&name, &TableSchema::new(columns), Some(&reference)).await.expect("stores");
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 3);
+    });
+}
+
+#[test]
+fn a_table_that_the_ledger_has_not_heard_of_yet_is_taken_up() {
+    System::new().block_on(async {
+        let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
+        bench.bucket.put("a.csv", csv(3), 1);
+        let record = ledger.open_import(&name, "bucket").await.expect("opens");
+        let columns = vec![Column::nullable("id", ColumnType::Int64), Column::nullable("name", ColumnType::String)];
+        bench.table.create(record.uuid, &TableSchema::new(columns)).await.expect("creates");
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 3);
+        assert!(ledger.open_import(&name, "bucket").await.expect("opens").table_created);
+    });
+}
+
+#[test]
+fn a_generation_that_has_failed_stops_reading_and_gives_all_its_credit_back() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        (0..800).for_each(|n| bench.bucket.put(&format!("{n:04}.csv"), csv(5), n));
+        let denied = Failure::config("storage_denied", "no right to write");
+        bench.table.state.lock().expect("lock").write_faults.push_back(denied);
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        assert_eq!(process.sync("orders").await.expect_err("fails").code, "storage_denied");
+        process.wait_for_state("orders", ImportState::Failed).await;
+        until(async || (process.world.credit.usage().0 == 0).then_some(())).await;
+        let reads = bench.bucket.reads.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(reads < 200, "{reads} files were read by a generation that had failed");
+    });
+}
+
+#[test]
+fn a_table_that_cannot_be_written_fails_with_that_reason() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("a.csv", csv(5), 1);
+        bench.table.state.lock().expect("lock").faults.push_back(CommitFault::Denied);
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        assert_eq!(process.sync("orders").await.expect_err("fails").code, "storage_denied");
+        process.supervisor.send(Resume { import: ImportName::new("orders") }).await.expect("alive").expect("resumes");
+        assert_eq!(process.sync("orders").await.expect("syncs").batches, 0, "the staged batch was finished already");
+        assert_eq!(bench.table.rows(), rows_of("a.csv", 5));
+    });
+}
+
+#[test]
+fn files_that_an_edited_configuration_keeps_out_are_not_read_though_they_were_listed() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        (0..8).for_each(|n| bench.bucket.put(&format!("old/{n}.csv"), csv(1), n));
+        let process = Process::start(vec![bench.seat(0, slow_ticks(&bench), &ledger)]);
+        until(async || (bench.table.rows().len() == 5).then_some(())).await;
+        process.supervisor.send(Drain { deadline: DEADLINE }).await.expect("drains");
+        bench.bucket.put("new/a.csv", csv(2), 1);
+        let mut edited = bench.spec(Schedule::OnDemand);
+        edited.uri = connector_core::uri::BucketUri::parse("s3://bucket/new/").expect("parses");
+        let process = Process::start(vec![bench.seat(0, edited, &ledger)]);
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 2);
+        assert_eq!(bench.table.rows().len(), 7);
+    });
+}
+
+fn slow_ticks(bench: &Bench) -> connector_core::spec::ImportSpec {
+    let mut spec = bench.spec(Schedule::Auto);
+    spec.tick = std::time::Duration::from_secs(3_600);
+    spec
 }

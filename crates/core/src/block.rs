@@ -50,12 +50,6 @@ impl Block {
             Some(first + ordinal)
         })
     }
-
-    /// Bytes of memory that the decoded rows hold.
-    pub fn memory_bytes(&self) -> usize {
-        let raw: usize = self.rejected.iter().filter_map(|row| row.raw.as_ref()).map(Vec::len).sum();
-        self.rows.get_array_memory_size() + raw
-    }
 }
 
 #[cfg(test)]

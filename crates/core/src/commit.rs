@@ -14,7 +14,7 @@
 //! With `L` the ledger's last finalised batch and `v` the `txn` version of the table, the table of [`settle_facts`]
 //! decides every start and every unknown outcome.
 
-use crate::error::Failure;
+use crate::error::{ErrorClass, Failure};
 use crate::ids::{BatchSeq, BatchUuid, ImportUuid};
 use crate::ports::{CommitAnswer, ImportRecord, TableFacts};
 
@@ -87,7 +87,7 @@ pub enum Event {
         uuid: BatchUuid,
     },
     /// Every file of the open batch was decoded and its data files are durable. `commit` is false if no file of the
-    /// batch brought a row.
+    /// batch was ingested.
     Decoded {
         commit: bool,
     },
@@ -158,6 +158,8 @@ pub struct CommitMachine {
     phase: Phase,
     ledger: Option<LedgerFacts>,
     unsettled: u32,
+    /// The error that the last commit gave, if it gave one.
+    last_error: Option<Failure>,
 }
 
 /// Commits of one batch that may end in conflict or without an answer before the generation gives up and restarts.
@@ -171,12 +173,19 @@ impl Default for CommitMachine {
 
 impl CommitMachine {
     pub fn new() -> Self {
-        Self { phase: Phase::Reading, ledger: None, unsettled: 0 }
+        Self { phase: Phase::Reading, ledger: None, unsettled: 0, last_error: None }
     }
 
     /// Whether a batch may be claimed now.
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Ready
+    }
+
+    /// The table was created since the facts were read.
+    pub fn table_created(&mut self) {
+        if let Some(ledger) = self.ledger.as_mut() {
+            ledger.table_created = true;
+        }
     }
 
     /// The sequence number that the next claim has to carry.
@@ -212,7 +221,8 @@ impl CommitMachine {
             (Phase::Checking, Event::Intact(true)) => self.commit(),
             (Phase::Checking, Event::Intact(false)) => self.abandon(),
             (Phase::Committing, Event::Committed(CommitAnswer::Landed { version })) => self.finalise(version),
-            (Phase::Committing, Event::Committed(CommitAnswer::Conflict) | Event::CommitUnknown(_)) => self.verify(),
+            (Phase::Committing, Event::Committed(CommitAnswer::Conflict)) => self.verify(None),
+            (Phase::Committing, Event::CommitUnknown(failure)) => self.verify(Some(failure)),
             (Phase::Verifying, Event::Reread { table }) => self.decide(table, false),
             (Phase::Finalising, Event::Finalised) => {
                 if let Some(ledger) = self.ledger.as_mut() {
@@ -220,6 +230,7 @@ impl CommitMachine {
                     ledger.open = None;
                 }
                 self.unsettled = 0;
+                self.last_error = None;
                 self.go(Phase::Ready, Action::Await)
             }
             (Phase::Settling, Event::Closed) => {
@@ -252,18 +263,29 @@ impl CommitMachine {
 
     fn commit(&mut self) -> Action {
         match self.ledger.and_then(|ledger| ledger.open) {
-            Some(open) if self.unsettled < MAX_UNSETTLED_COMMITS => {
-                self.go(Phase::Committing, Action::Commit { seq: open.seq, uuid: open.uuid })
-            }
-            Some(_) => self.stop(Failure::transient(
-                "commit_unsettled",
-                format!("the table took none of {MAX_UNSETTLED_COMMITS} commits in a row; other writers keep winning"),
-            )),
+            Some(open) => match self.hopeless() {
+                None => self.go(Phase::Committing, Action::Commit { seq: open.seq, uuid: open.uuid }),
+                Some(failure) => self.stop(failure),
+            },
             None => self.stop(Failure::bug("protocol", "commit protocol: nothing is staged")),
         }
     }
 
-    fn verify(&mut self) -> Action {
+    /// Why another attempt would be in vain: the user must act, or too many have failed.
+    fn hopeless(&self) -> Option<Failure> {
+        let too_many = self.unsettled >= MAX_UNSETTLED_COMMITS;
+        match &self.last_error {
+            Some(failure) if too_many || failure.class == ErrorClass::Config => Some(failure.clone()),
+            None if too_many => Some(Failure::transient(
+                "commit_unsettled",
+                format!("the table took none of {MAX_UNSETTLED_COMMITS} commits in a row; other writers keep winning"),
+            )),
+            _ => None,
+        }
+    }
+
+    fn verify(&mut self, error: Option<Failure>) -> Action {
+        self.last_error = error;
         self.unsettled += 1;
         self.go(Phase::Verifying, Action::ReadTable)
     }

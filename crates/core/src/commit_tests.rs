@@ -269,3 +269,24 @@ fn a_commit_that_never_settles_ends_the_generation_instead_of_spinning() {
     }
     assert!(matches!(action, Action::Stop(failure) if failure.code == "commit_unsettled"));
 }
+
+#[test]
+fn a_commit_that_the_user_must_make_possible_stops_with_that_reason() {
+    for (failure, attempts) in [
+        (Failure::config("storage_denied", "no right to write"), 1),
+        (Failure::transient("storage", "the disk is full"), MAX_UNSETTLED_COMMITS),
+    ] {
+        let mut world = World::new(0);
+        let mut action = world.start();
+        while !matches!(action, Action::Commit { .. }) {
+            let event = world.effect(&action).expect("a file is left");
+            action = world.machine.on(event);
+        }
+        for _ in 0..attempts {
+            assert!(matches!(action, Action::Commit { .. }));
+            world.machine.on(Event::CommitUnknown(failure.clone()));
+            action = world.machine.on(Event::Reread { table: Some(world.table.txn) });
+        }
+        assert_eq!(action, Action::Stop(failure));
+    }
+}

@@ -6,7 +6,7 @@
 //! | event | happens when | metrics |
 //! |---|---|---|
 //! | [`ProcessStarted`] | the program starts | build_info |
-//! | [`CreditMeasured`], [`PoolMeasured`] | before each scrape | memory_credit…, pool… |
+//! | [`CreditMeasured`], [`PoolMeasured`] | every few seconds | memory_credit…, pool… |
 //! | [`ImportRegistered`] | an import is configured, before its first generation | its counters, at 0 |
 //! | [`ImportStateChanged`] | an import enters a state | state |
 //! | [`SchemaDecided`] | the table's schema is settled | schema_columns |

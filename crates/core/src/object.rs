@@ -30,6 +30,8 @@ pub struct ObjectRef {
     /// Size in bytes, as listed.
     pub size: u64,
     pub last_modified: Timestamp,
+    /// How often reading it was put off before.
+    pub attempts: u32,
 }
 
 impl ObjectRef {

@@ -135,7 +135,7 @@ pub struct FileResult {
     pub outcome: FileOutcome,
     /// Bytes read from S3.
     pub bytes: u64,
-    /// Milliseconds from claim to decoded.
+    /// Milliseconds from the start of reading to the last row.
     pub duration_ms: u64,
 }
 
@@ -340,6 +340,9 @@ pub trait Destination: Send + Sync + 'static {
 
     /// Opens a new data file with a unique name for rows of this schema. Blocking; called on the CPU pool.
     fn open_writer(&self, schema: &TableSchema) -> PortResult<Box<dyn DataFileWriter>>;
+
+    /// Removes data files that were never staged, as far as it can: what is left over is unreferenced and harmless.
+    async fn discard(&self, files: &[StagedFile]);
 
     /// Whether every staged file is still there, whole.
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool>;

@@ -18,6 +18,8 @@ pub enum Remedy {
 /// Bugs within [`BUG_WINDOW`] after which an import is not restarted any more.
 pub const MAX_BUGS: usize = 5;
 pub const BUG_WINDOW: Duration = Duration::from_secs(600);
+/// A generation that lived this long worked, even if nothing was there to commit.
+const HEALTHY_AFTER: Duration = Duration::from_secs(1_200);
 
 /// Remembers the recent ends of one import's generations. Times are durations since any fixed moment.
 #[derive(Clone, Debug)]
@@ -25,17 +27,22 @@ pub struct RestartPolicy {
     backoff: Backoff,
     bugs: VecDeque<Duration>,
     fenced_before: bool,
+    last_end: Option<Duration>,
 }
 
 impl Default for RestartPolicy {
     fn default() -> Self {
-        Self { backoff: Backoff::of_import(), bugs: VecDeque::new(), fenced_before: false }
+        Self { backoff: Backoff::of_import(), bugs: VecDeque::new(), fenced_before: false, last_end: None }
     }
 }
 
 impl RestartPolicy {
     /// Decides after a generation ended with an error of this class. `random` is in `0.0..1.0`.
     pub fn after(&mut self, class: ErrorClass, now: Duration, random: f64) -> Remedy {
+        let healthy = self.last_end.replace(now).is_some_and(|last| now.saturating_sub(last) > HEALTHY_AFTER);
+        if healthy {
+            self.backoff.reset();
+        }
         match class {
             ErrorClass::Config => Remedy::Fail,
             ErrorClass::Fenced if std::mem::replace(&mut self.fenced_before, true) => Remedy::Fail,
@@ -75,6 +82,14 @@ mod tests {
         assert_eq!(policy.after(ErrorClass::Transient, at(1), 1.0), Remedy::Restart { wait: at(2) });
         policy.committed();
         assert_eq!(policy.after(ErrorClass::Transient, at(9), 1.0), Remedy::Restart { wait: at(1) });
+    }
+
+    #[test]
+    fn one_failure_a_day_never_adds_up() {
+        let mut policy = RestartPolicy::default();
+        for day in 0..10 {
+            assert_eq!(policy.after(ErrorClass::Transient, at(day * 86_400), 1.0), Remedy::Restart { wait: at(1) });
+        }
     }
 
     #[test]

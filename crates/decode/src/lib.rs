@@ -26,4 +26,4 @@ pub mod pool;
 pub mod spool;
 
 pub use error::DecodeError;
-pub use pool::{JobPanicked, Pool};
+pub use pool::{JobLost, Pool};

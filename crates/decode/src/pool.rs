@@ -2,7 +2,7 @@
 //!
 //! Network waits live on tokio, work lives here. The async side waits for a slot on a semaphore that has as many
 //! permits as the channel has places, so sending never blocks a runtime thread. A job that panics ends as
-//! [`JobPanicked`] and its worker goes on; this is the only place of the program that catches panics.
+//! [`JobLost`] and its worker goes on; this is the only place of the program that catches panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -15,16 +15,23 @@ use tokio::sync::{Semaphore, oneshot};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The panic of a job, or the end of the pool before the job ran. A panic while decoding is the file's fault.
+/// Why a job has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("decoding stopped with a panic: {message}")]
-pub struct JobPanicked {
-    pub message: String,
+pub enum JobLost {
+    /// While decoding, that is the file's fault.
+    #[error("decoding stopped with a panic: {message}")]
+    Panicked { message: String },
+    /// The pool was shut down before the job ran, or has no threads.
+    #[error("there is no thread to decode on: the program is stopping, or the system gave it none")]
+    NoThreads,
 }
 
-impl From<JobPanicked> for Failure {
-    fn from(panic: JobPanicked) -> Self {
-        Self::data("decode_panic", panic.to_string())
+impl From<JobLost> for Failure {
+    fn from(lost: JobLost) -> Self {
+        match lost {
+            JobLost::Panicked { .. } => Self::data("decode_panic", lost.to_string()),
+            JobLost::NoThreads => Self::transient("no_threads", lost.to_string()),
+        }
     }
 }
 
@@ -60,9 +67,9 @@ impl Pool {
     /// dropped before a worker takes the job up, the job never runs.
     ///
     /// # Errors
-    /// [`JobPanicked`] if the job panicked, or if the pool was shut down before it ran.
-    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, JobPanicked> {
-        let gone = || JobPanicked { message: "the pool is shut down".to_owned() };
+    /// [`JobLost`] if the job panicked, or if the pool was shut down before it ran.
+    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, JobLost> {
+        let gone = || JobLost::NoThreads;
         let permit = Arc::clone(&self.shared.slots).acquire_owned().await.map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move || {
@@ -111,10 +118,10 @@ fn start_worker(index: usize, jobs: Receiver<Job>) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place where panics are caught")]
-fn caught<T>(job: impl FnOnce() -> T) -> Result<T, JobPanicked> {
+fn caught<T>(job: impl FnOnce() -> T) -> Result<T, JobLost> {
     // Whatever the job shares with others is behind channels and locks that handle poisoning.
     std::panic::catch_unwind(AssertUnwindSafe(job))
-        .map_err(|payload| JobPanicked { message: panic_message(payload.as_ref()) })
+        .map_err(|payload| JobLost::Panicked { message: panic_message(payload.as_ref()) })
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {
@@ -133,7 +140,7 @@ mod tests {
     async fn a_panic_comes_back_as_an_error_and_the_worker_lives_on() {
         let pool = Pool::new(1);
         let panicked = pool.run(|| -> u32 { panic!("boom {}", 7) }).await;
-        assert_eq!(panicked, Err(JobPanicked { message: "boom 7".to_owned() }));
+        assert_eq!(panicked, Err(JobLost::Panicked { message: "boom 7".to_owned() }));
         assert_eq!(pool.run(|| 1 + 1).await, Ok(2));
         assert_eq!(pool.threads(), 1);
     }
@@ -203,6 +210,6 @@ mod tests {
         let pool = Pool::new(2);
         pool.clone().shutdown();
         let answer = tokio::time::timeout(Duration::from_secs(10), pool.run(|| 1)).await.expect("no hang");
-        assert_eq!(answer, Err(JobPanicked { message: "the pool is shut down".to_owned() }));
+        assert_eq!(answer, Err(JobLost::NoThreads));
     }
 }

@@ -100,6 +100,19 @@ impl Destination for DeltaTable {
         Ok(Box::new(ParquetFileWriter::create(&self.inner.root, schema)?))
     }
 
+    async fn discard(&self, files: &[StagedFile]) {
+        let paths: Vec<PathBuf> = files.iter().map(|file| self.inner.root.join(&file.path)).collect();
+        let remove = move || {
+            for path in paths {
+                if let Err(error) = std::fs::remove_file(&path) {
+                    tracing::warn!(path = %path.display(), %error, "an unreferenced data file is left behind");
+                }
+            }
+        };
+        // A panic or a stopping runtime leaves unreferenced files behind, which is harmless.
+        let _ = self.handle.spawn_blocking(remove).await;
+    }
+
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool> {
         let files = files.to_vec();
         self.blocking(move |inner| inner.staged_files_intact(&files)).await

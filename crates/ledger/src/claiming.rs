@@ -15,10 +15,10 @@ use crate::error::Result;
 use crate::import::Import;
 
 // Both read at most the largest batch, MAX_BATCH_FILES.
-pub(crate) const DUE: &str = "SELECT id, key, etag, size, last_modified, reclaimed FROM object
+pub(crate) const DUE: &str = "SELECT id, key, etag, size, last_modified, reclaimed, attempts FROM object
      WHERE bucket = ?1 AND state = 'pending' AND not_before <= ?2
      ORDER BY not_before, last_modified, key LIMIT 1000";
-pub(crate) const FRESH: &str = "SELECT id, key, etag, size, last_modified, reclaimed FROM object
+pub(crate) const FRESH: &str = "SELECT id, key, etag, size, last_modified, reclaimed, attempts FROM object
      WHERE bucket = ?1 AND state = 'pending' AND not_before IS NULL
      ORDER BY last_modified, key LIMIT 1000";
 /// Walks what is due, which is little next to the backlog, and nothing but an index.
@@ -32,6 +32,7 @@ struct Claimable {
     size: u64,
     last_modified: Timestamp,
     reclaimed: bool,
+    attempts: u32,
 }
 
 impl Claimable {
@@ -43,6 +44,7 @@ impl Claimable {
             size: codec::amount(row.get(3)?)?,
             last_modified: codec::time(row.get(4)?)?,
             reclaimed: row.get(5)?,
+            attempts: row.get(6)?,
         })
     }
 }
@@ -142,6 +144,7 @@ fn open(
             etag: file.etag.into(),
             size: file.size,
             last_modified: file.last_modified,
+            attempts: file.attempts,
         });
     }
     Ok(ClaimedBatch { seq, uuid, id, files })

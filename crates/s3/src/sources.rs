@@ -50,7 +50,7 @@ impl DefaultChain {
                 connection,
                 code: transient::CREDENTIALS_UNAVAILABLE,
                 doing: "asking the default AWS chain for credentials".to_owned(),
-                detail,
+                detail: format!("{detail}; to use keys of your own, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
                 attempts: 1,
             },
         }

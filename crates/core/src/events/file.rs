@@ -35,7 +35,7 @@ pub struct FileIngested<'a> {
     pub rows: u64,
     /// Bytes read from S3.
     pub bytes: u64,
-    /// From claim to decoded.
+    /// From the start of reading to the last row.
     pub duration: Duration,
 }
 

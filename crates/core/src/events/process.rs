@@ -20,7 +20,7 @@ impl ProcessStarted<'_> {
     }
 }
 
-/// How much of the memory budget is granted. Gauges only: it is measured before each scrape.
+/// How much of the memory budget is granted. Gauges only: it is measured every few seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct CreditMeasured {
     pub bytes: u64,
@@ -34,7 +34,7 @@ impl CreditMeasured {
     }
 }
 
-/// How busy the CPU pool is. Gauges only: it is measured before each scrape.
+/// How busy the CPU pool is. Gauges only: it is measured every few seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolMeasured {
     /// Jobs that wait for a thread.

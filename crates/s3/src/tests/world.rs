@@ -158,6 +158,7 @@ pub(crate) fn object(key: &str, size: u64) -> ObjectRef {
         etag: "e-1".into(),
         size,
         last_modified: Timestamp::UNIX_EPOCH,
+        attempts: 0,
     }
 }
 
