@@ -2,19 +2,31 @@
 
 use crate::harness::{Cloud, Home};
 
-/// One problem as it has to be printed: code, place, and what to do.
+/// One problem as it has to be printed: what is wrong, where, and what to do.
 struct Problem {
-    code: &'static str,
+    what: &'static str,
     place: &'static str,
     hint: &'static str,
 }
 
 const PROBLEMS: [Problem; 5] = [
-    Problem { code: "unknown_key", place: "s3-connector.toml:2:1", hint: "did you mean 'files_per_tick'?" },
-    Problem { code: "wrong_type", place: "s3-connector.toml:3:8", hint: "such as" },
-    Problem { code: "missing_secret", place: "connections/shop.connection:3:8", hint: "SHOP_ARN" },
-    Problem { code: "unknown_connection", place: "datasources/orders.datasource:1:24", hint: "did you mean 'shop'?" },
-    Problem { code: "duplicate_name", place: "datasources/more/Orders.datasource:1:1", hint: "rename one of the files" },
+    Problem {
+        what: "no key 'files_per_tik' in the section [limits]",
+        place: "s3-connector.toml:2:1",
+        hint: "did you mean 'files_per_tick'?",
+    },
+    Problem { what: "expected a duration, found an integer", place: "s3-connector.toml:3:8", hint: "such as" },
+    Problem { what: "the secret 'SHOP_ARN' is not set", place: "connections/shop.connection:3:8", hint: "SHOP_ARN" },
+    Problem {
+        what: "there is no connection 'shpo'",
+        place: "datasources/orders.datasource:1:24",
+        hint: "did you mean 'shop'?",
+    },
+    Problem {
+        what: "two data sources are called",
+        place: "datasources/more/Orders.datasource:1:1",
+        hint: "rename one of the files",
+    },
 ];
 
 fn wrong_home() -> (Home, Cloud) {
@@ -25,7 +37,10 @@ fn wrong_home() -> (Home, Cloud) {
     home.config("s3-connector.toml", "[limits]\nfiles_per_tik = 5\ntick = 60\n");
     home.config(
         "connections/shop.connection",
-        &format!("TYPE s3\nS3_REGION us-east-1\nS3_ARN {{{{ tb_secret(\"SHOP_ARN\") }}}}\nS3_ENDPOINT {}\n", cloud.endpoint()),
+        &format!(
+            "TYPE s3\nS3_REGION us-east-1\nS3_ARN {{{{ tb_secret(\"SHOP_ARN\") }}}}\nS3_ENDPOINT {}\n",
+            cloud.endpoint()
+        ),
     );
     let import = |connection: &str| {
         format!("IMPORT_CONNECTION_NAME {connection}\nIMPORT_BUCKET_URI s3://drop/*.csv\nIMPORT_SCHEDULE @auto\n")
@@ -42,10 +57,10 @@ fn check_and_run_tell_all_problems_at_once_with_their_places() {
         let ended = home.run(cloud.endpoint(), verb).expect_code(2);
         let printed = &ended.stderr;
         assert_eq!(ended.stdout, "", "{verb:?}");
-        for Problem { code, place, hint } in &PROBLEMS {
-            let blocks: Vec<&str> = printed.split("\nerror").filter(|block| block.contains(place)).collect();
+        for Problem { what, place, hint } in &PROBLEMS {
+            let blocks: Vec<&str> = printed.split("error: ").filter(|block| block.contains(place)).collect();
             let [block] = blocks.as_slice() else { panic!("{verb:?}: {place} is not there once:\n{printed}") };
-            assert!(block.contains(&format!("[{code}]")), "{code} in:\n{block}");
+            assert!(block.contains(what), "no '{what}' in:\n{block}");
             assert!(block.contains('^'), "no caret in:\n{block}");
             assert!(block.contains("hint:") && block.contains(hint), "no hint '{hint}' in:\n{block}");
         }

@@ -8,6 +8,10 @@ use crate::harness::{CALLER_SECRET, Cloud, Daemon, ENGINES, Home, group_rows, py
 
 const SAMPLE: &str = "connection=\"shop\",import=\"orders\"";
 
+const GOOD: [&str; 2] = ["id,name\n1,one\n2,two\n3,three\n", "id,name\n4,four\n5,five\n"];
+const GOOD_BYTES: u64 = (GOOD[0].len() + GOOD[1].len()) as u64;
+const BAD: &str = "id,name\n6,six\nseven,seven\neight,eight\n9,nine\n";
+
 /// Two good files of 3 and 2 rows, one with two bad rows, and what is skipped: empty, hidden, of no known format.
 fn mixed_home() -> (Home, Cloud) {
     let home = Home::new();
@@ -18,8 +22,7 @@ fn mixed_home() -> (Home, Cloud) {
         "SCHEMA >\n    id Int64,\n    name String\n\n\
          IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop\nIMPORT_SCHEDULE @auto\n",
     );
-    home.put("drop", "a.csv", "id,name\n1,one\n2,two\n3,three\n").put("drop", "b/c.csv", "id,name\n4,four\n5,five\n");
-    home.put("drop", "bad.csv", "id,name\n6,six\nseven,seven\neight,eight\n9,nine\n");
+    home.put("drop", "a.csv", GOOD[0]).put("drop", "b/c.csv", GOOD[1]).put("drop", "bad.csv", BAD);
     home.put("drop", "empty.csv", "").put("drop", "b/_SUCCESS", "done").put("drop", "notes.txt", "hello");
     (home, cloud)
 }
@@ -29,13 +32,12 @@ fn settled(home: &Home, cloud: &Cloud) -> (Daemon, Value) {
     let mut command = home.command(cloud.endpoint(), &["run"]);
     let daemon = Daemon::spawn(command.env("S3_CONNECTOR_LIMITS_TICK", "200ms").env("S3_CONNECTOR_LOG_LEVEL", "trace"));
     daemon.wait_for_files("orders", "ingested", 2);
-    let status = daemon.wait_for_files("orders", "failed", 1);
+    daemon.wait_for_files("orders", "failed", 1);
     // Read again under another ETag: a key that was ingested is not read twice, and that is counted, too.
     home.put("drop", "a.csv", "id,name\n1,ONE\n");
     until("the overwritten object to be skipped", || {
         (daemon.status("orders")["counts"]["files"]["skipped"] == 4).then_some(())
     });
-    drop(status);
     let status = daemon.status("orders");
     (daemon, status)
 }
@@ -47,11 +49,15 @@ fn status_metrics_ledger_and_table_count_the_same() {
 
     // The API, and `status` which asks it.
     let files = &running["counts"]["files"];
-    for (state, count) in [("ingested", 2), ("failed", 1), ("skipped", 4), ("pending", 0), ("claimed", 0), ("gone", 0)] {
+    for (state, count) in [("ingested", 2), ("failed", 1), ("skipped", 4), ("pending", 0), ("claimed", 0), ("gone", 0)]
+    {
         assert_eq!(files[state], count, "{state} in {files}");
     }
     let counts = &running["counts"];
-    assert_eq!((&counts["rows"], &counts["rows_rejected"], &counts["backlog_files"]), (&5.into(), &2.into(), &0.into()));
+    assert_eq!(
+        (&counts["rows"], &counts["rows_rejected"], &counts["backlog_files"]),
+        (&5.into(), &2.into(), &0.into())
+    );
     let failed = &counts["recent_failures"][0];
     assert_eq!((&failed["key"], &failed["code"]), (&"bad.csv".into(), &"rejected_rows".into()));
     let asked = home.status(Some(daemon.api), "orders");
@@ -70,8 +76,11 @@ fn status_metrics_ledger_and_table_count_the_same() {
         let sample = format!("s3_connector_{name}_total{{{SAMPLE},outcome=\"{outcome}\"}}");
         assert_eq!(daemon.metric(&sample), Some(expected), "{sample}");
     }
+    // Read from S3: also what did not become rows.
+    let read: u64 = home.history("orders").iter().map(|batch| batch.bytes).sum();
     let sample = format!("s3_connector_bytes_read_total{{{SAMPLE}}}");
-    assert_eq!(daemon.metric(&sample), running["counts"]["bytes"].as_f64(), "{sample}");
+    assert_eq!(daemon.metric(&sample), Some(read as f64), "{sample}");
+    assert_eq!((read, &running["counts"]["bytes"]), (GOOD_BYTES + BAD.len() as u64, &GOOD_BYTES.into()));
     let sample = format!("s3_connector_errors_total{{{SAMPLE},stage=\"decode\",error_code=\"rejected_rows\"}}");
     assert_eq!(daemon.metric(&sample), Some(1.0), "{sample}");
 

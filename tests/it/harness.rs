@@ -140,6 +140,12 @@ impl Home {
         batches
     }
 
+    /// The newest batch of an import; `None` if the ledger does not know the import yet, or is not there yet.
+    pub fn newest_batch(&self, import: &str) -> Option<BatchRecord> {
+        let ledger = SqliteLedger::open_read_only(&self.path("data")).ok()?;
+        waited(ledger.history(&ImportName::new(import), 1)).ok()?.pop()
+    }
+
     /// The counts of an import as the ledger has them.
     pub fn counts(&self, import: &str) -> ImportCounts {
         let ledger = SqliteLedger::open_read_only(&self.path("data")).expect("the ledger opens");

@@ -9,6 +9,10 @@ mod counts;
 #[cfg(test)]
 mod dashboards;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod first_run;
 #[cfg(test)]
 mod harness;

@@ -238,3 +238,24 @@ fn a_parquet_file_with_large_row_groups_stays_within_the_memory_budget() {
     let found = measured_run(&home, &cloud, 32, megabytes);
     assert_eq!(summary(&found.stdout, "views"), (1, rows), "{found:?}");
 }
+
+/// An open Parquet reader keeps a page of each column, which no credit covers: so only a few may be open at once.
+#[test]
+fn eight_large_parquet_files_at_once_stay_within_the_smallest_budget() {
+    let home = Home::new();
+    let source = home.path("sample.parquet");
+    let rows = write_page_views(&source, 1);
+    for number in 0..8 {
+        let folder = home.path(&format!("s3/drop/{number}"));
+        fs::create_dir_all(&folder).expect("folder");
+        fs::hard_link(&source, folder.join("views.parquet")).expect("link");
+        home.datasource(&format!("views{number}"), &format!("s3://drop/{number}/*.parquet"), "@on-demand");
+    }
+    let cloud = CloudProcess::start(&home);
+    cloud.connect(&home);
+    let megabytes = 8 * fs::metadata(&source).expect("a file").len() / 1_000_000;
+    let found = measured_run(&home, &cloud, 32, megabytes);
+    for number in 0..8 {
+        assert_eq!(summary(&found.stdout, &format!("views{number}")), (1, rows), "{found:?}");
+    }
+}

@@ -10,7 +10,9 @@ fn two_imports_have_watermarks_of_their_own() {
     let cloud = Cloud::start(&home);
     home.role_connection(cloud.endpoint());
     home.datasource("orders", "s3://drop/orders/*.csv", "@auto").datasource("views", "s3://other/*.csv", "@auto");
-    for (bucket, key, second) in [("drop", "orders/b.csv", 1_000), ("drop", "orders/a.csv", 2_000), ("other", "v.csv", 50)] {
+    for (bucket, key, second) in
+        [("drop", "orders/b.csv", 1_000), ("drop", "orders/a.csv", 2_000), ("other", "v.csv", 50)]
+    {
         home.put(bucket, key, "id\n1\n").touch(bucket, key, second);
     }
     let daemon = Daemon::start(&home, cloud.endpoint(), "500ms");
@@ -32,13 +34,18 @@ fn two_imports_have_watermarks_of_their_own() {
 fn home_with_a_good_import() -> (Home, Cloud) {
     let home = Home::new();
     let cloud = Cloud::start(&home);
-    home.role_connection(cloud.endpoint()).datasource("good", "s3://drop/*.csv", "@auto").put("drop", "1.csv", "id\n1\n");
+    home.role_connection(cloud.endpoint())
+        .datasource("good", "s3://drop/*.csv", "@auto")
+        .put("drop", "1.csv", "id\n1\n");
     (home, cloud)
 }
 
 fn refused_role(home: &Home, cloud: &Cloud) {
     home.config("connections/refused.connection", &role_connection(cloud.endpoint(), ROLE, "another-external-id"));
-    home.datasource_text("bad", "IMPORT_CONNECTION_NAME refused\nIMPORT_BUCKET_URI s3://drop/*.csv\nIMPORT_SCHEDULE @auto\n");
+    home.datasource_text(
+        "bad",
+        "IMPORT_CONNECTION_NAME refused\nIMPORT_BUCKET_URI s3://drop/*.csv\nIMPORT_SCHEDULE @auto\n",
+    );
 }
 
 fn missing_bucket(home: &Home, _: &Cloud) {

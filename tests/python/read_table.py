@@ -1,6 +1,6 @@
 """Reads a Delta table with an engine that is not ours and says what it found, as one JSON object.
 
-    read_table.py TABLE_DIR --engine deltalake|polars [--ids COLUMN] [--app-id ID]
+    read_table.py TABLE_DIR --engine deltalake|polars [--ids COLUMN] [--values COLUMN] [--app-id ID]
 
     {"engine": "polars 2.1.0",    which implementation and release answered
      "version": 3,                version of the table
@@ -8,6 +8,7 @@
      "distinct_rows": 12,         distinct (_s3_version, _s3_row); null if the table lacks them
      "columns": {"order_id": "long", ...},         types as the engine spells them, in the table's order
      "ids": {"count": 12, "distinct": 12, "min": 1, "max": 12},   with --ids; nulls are not counted
+     "values": ["a", "b"],         with --values: the distinct values of a column, NULL left out, sorted
      "txn": 7}                    with --app-id (deltalake only): the version of that transaction id, or null
 
 How far the engines are from us: `deltalake` (delta-rs and DataFusion) has a SQL engine of its own, but reads the log
@@ -31,7 +32,7 @@ def quoted(name):
     return '"' + name.replace('"', '""') + '"'
 
 
-def by_deltalake(table, ids):
+def by_deltalake(table, ids, values):
     engine = deltalake.QueryBuilder().register("t", table)
 
     def one_row(sql):
@@ -47,10 +48,14 @@ def by_deltalake(table, ids):
         id_ = quoted(ids)
         row = one_row(f"select count({id_}), count(distinct {id_}), min({id_}), max({id_}) from t")
         found["ids"] = dict(zip(["count", "distinct", "min", "max"], row))
+    if values:
+        name = quoted(values)
+        result = engine.execute(f"select distinct {name} from t where {name} is not null").read_all()
+        found["values"] = sorted(value.as_py() for value in result.column(0))
     return found
 
 
-def by_polars(table, directory, ids):
+def by_polars(table, directory, ids, values):
     frame = polars.scan_delta(directory, version=table.version())
     columns = {name: str(dtype) for name, dtype in frame.collect_schema().items()}
     found = {"rows": frame.select(polars.len()).collect().item(), "distinct_rows": None, "columns": columns}
@@ -58,13 +63,15 @@ def by_polars(table, directory, ids):
         found["distinct_rows"] = frame.select(PROVENANCE).unique().select(polars.len()).collect().item()
     if ids:
         column = polars.col(ids)
-        values = frame.select(
+        row = frame.select(
             count=column.count(),
             distinct=column.drop_nulls().n_unique(),
             min=column.min(),
             max=column.max(),
         )
-        found["ids"] = values.collect().row(0, named=True)
+        found["ids"] = row.collect().row(0, named=True)
+    if values:
+        found["values"] = sorted(frame.select(polars.col(values).drop_nulls().unique()).collect().to_series())
     return found
 
 
@@ -73,6 +80,7 @@ def main():
     parser.add_argument("table_dir")
     parser.add_argument("--engine", required=True, choices=["deltalake", "polars"])
     parser.add_argument("--ids", metavar="COLUMN")
+    parser.add_argument("--values", metavar="COLUMN")
     parser.add_argument("--app-id", metavar="ID")
     options = parser.parse_args()
     if options.app_id and options.engine != "deltalake":
@@ -80,10 +88,10 @@ def main():
 
     table = deltalake.DeltaTable(options.table_dir)
     if options.engine == "deltalake":
-        found = by_deltalake(table, options.ids)
+        found = by_deltalake(table, options.ids, options.values)
         release = deltalake.__version__
     else:
-        found = by_polars(table, options.table_dir, options.ids)
+        found = by_polars(table, options.table_dir, options.ids, options.values)
         release = polars.__version__
     answer = {"engine": f"{options.engine} {release}", "version": table.version(), **found}
     if options.app_id:

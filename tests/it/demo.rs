@@ -1,0 +1,36 @@
+//! The demo, as a newcomer runs it.
+
+use serde_json::Value;
+
+use crate::harness::{ENGINES, Home, python, read_table};
+
+/// The demo in a folder of its own; `S3` and both listeners take free ports where theirs are taken.
+fn demo(home: &Home, files: &str) -> String {
+    let arguments = ["demo", "--folder", "shop", "--every", "0.2", "--tick", "0.3", "--rows", "200", "--files", files];
+    let mut command = home.command("unused", &arguments);
+    // The demo brings its own of all of these.
+    for name in ["STS_ENDPOINT", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"] {
+        command.env_remove(format!("S3_CONNECTOR_AWS_{name}"));
+    }
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn the_demo_imports_its_files_and_a_second_run_goes_on() {
+    let home = Home::new();
+    let first = demo(&home, "3");
+    assert!(first.contains("orders: 3 files with 600 rows are in the table, 0 failed, 0 wait"), "{first}");
+    assert!(first.contains("page_views: 3 files with 1200 rows are in the table, 0 failed, 0 wait"), "{first}");
+    let second = demo(&home, "5");
+    assert!(second.contains("orders: 5 files with 1000 rows are in the table"), "{second}");
+    let Some(python) = python("the_demo_imports_its_files_and_a_second_run_goes_on") else { return };
+    for engine in ENGINES {
+        for (table, ids, rows) in [("orders", "order_id", 1_000), ("page_views", "view_id", 2_000)] {
+            let found = read_table(&python, &home.path("shop/data/tables").join(table), engine, Some(ids));
+            let distinct = |value: &Value| value.as_u64();
+            assert_eq!((distinct(&found["rows"]), distinct(&found["ids"]["distinct"])), (Some(rows), Some(rows)));
+        }
+    }
+}
