@@ -14,7 +14,6 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use super::fetch::{Part, Task};
 use super::file_job::FileJob;
 use crate::credit::Credit;
-use crate::messages::appending::Lane;
 use crate::messages::decoding::FileError;
 
 /// Memory that one byte of CSV can turn into while it is read, decoded and encoded. Empty cells of wide columns would
@@ -47,13 +46,7 @@ async fn small(job: &FileJob) -> Result<u64, FileError> {
     let body = bytes.slice(header.body_offset..);
     let splitter = Splitter::after_header(&options, &header);
     let blocks = job.reader.on_pool(move || decode_whole(splitter, body, &decoder)).await??;
-    let mut rows = 0;
-    for block in &blocks {
-        job.refuse_rejected(rows, block)?;
-        rows += block.records;
-    }
-    job.stage(Lane::Shared, 0, blocks, vec![credit]).await?;
-    Ok(rows)
+    job.stage_whole(blocks, credit).await
 }
 
 fn decode_whole(mut splitter: Splitter, body: Bytes, decoder: &CsvDecoder) -> Result<Vec<Block>, Failure> {

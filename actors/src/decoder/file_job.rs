@@ -109,6 +109,17 @@ impl FileJob {
         staged.map_err(|failure| FileError { failure, rows_rejected: 0, fatal: true })
     }
 
+    /// Stages a small file, decoded whole, beside its batch mates. Returns its rows.
+    pub(super) async fn stage_whole(&self, blocks: Vec<Block>, credit: Credit) -> Result<u64, FileError> {
+        let mut rows = 0;
+        for block in &blocks {
+            self.refuse_rejected(rows, block)?;
+            rows += block.records;
+        }
+        self.stage(Lane::Shared, 0, blocks, vec![credit]).await?;
+        Ok(rows)
+    }
+
     /// All rows of a large file are staged: makes its data file durable.
     pub(super) async fn close_lane(&self) -> Result<(), FileError> {
         let message = CloseLane { generation: self.file.generation, seq: self.file.seq, lane: self.own_lane() };

@@ -12,7 +12,6 @@ use futures::TryStreamExt;
 use super::fetch::{Part, Reader};
 use super::file_job::FileJob;
 use crate::credit::Credit;
-use crate::messages::appending::Lane;
 use crate::messages::decoding::FileError;
 
 /// Bytes of one part on its way to the spool file.
@@ -122,13 +121,7 @@ async fn small(job: &FileJob, blocks: ParquetBlocks, cost: u64, held: Option<Cre
     let credit = job.reader.account.acquire(cost).await;
     let blocks = job.reader.on_pool(move || blocks.collect::<Result<Vec<Block>, Failure>>()).await??;
     drop(held);
-    let mut rows = 0;
-    for block in &blocks {
-        job.refuse_rejected(rows, block)?;
-        rows += block.records;
-    }
-    job.stage(Lane::Shared, 0, blocks, vec![credit]).await?;
-    Ok(rows)
+    job.stage_whole(blocks, credit).await
 }
 
 /// Streams the file through a data file of its own.
