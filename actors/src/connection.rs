@@ -4,11 +4,11 @@
 //! | file | what of it |
 //! |---|---|
 //! | `connection.rs` | its parts, its birth and its end |
-//! | [`protocol`] | carries out what the commit state machine asks for |
-//! | [`batch`] | the open batch: which files are decoded, how each ended |
-//! | [`table`] | what the table is: its schema, its reference file, its creation |
-//! | [`pace`] | scans, claims and ticks, as the pace state machine asks for |
-//! | [`control`] | pause, resume, sync, drain |
+//! | `protocol` | carries out what the commit state machine asks for |
+//! | `batch` | the open batch: which files are decoded, how each ended |
+//! | `table` | what the table is: its schema, its reference file, its creation |
+//! | `pace` | scans, claims and ticks, as the pace state machine asks for |
+//! | `control` | pause, resume, sync, drain |
 
 mod batch;
 mod control;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`settings`] | `s3-connector.toml` and the environment variables that override it |
 //! | [`project`] | the whole folder: settings, connections and data sources, checked against each other |
-//! | [`toml`], [`units`] | TOML values with their places; durations and sizes |
+//! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!
 //! Relative paths in the settings start from the current directory of the process, not from the configuration
 //! folder: the data directory belongs to where the program runs, and a configuration folder may be read-only.

@@ -2,8 +2,8 @@
 //!
 //! | listener | who may reach it | serves |
 //! |---|---|---|
-//! | metrics | any address, by configuration | `/metrics`, `/healthz`, `/readyz`; read-only ([`metrics`]) |
-//! | API | loopback unless configured otherwise | `/api/v1/…`: status, and pause, resume, sync ([`api`], behind [`guard`]) |
+//! | metrics | any address, by configuration | `/metrics`, `/healthz`, `/readyz`; read-only (`metrics`) |
+//! | API | loopback unless configured otherwise | `/api/v1/…`: status, and pause, resume, sync (`api`, behind `guard`) |
 //!
 //! The handlers know nothing of actors: they ask a [`Control`], which the program implements over the Supervisor.
 

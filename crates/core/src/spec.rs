@@ -55,7 +55,7 @@ pub struct StaticKeys {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// A tick per [`Limits::tick`], at most [`ImportSpec::max_files`] files each.
+    /// A tick per [`ImportSpec::tick`], at most [`ImportSpec::max_files`] files each.
     Auto,
     /// Only when asked; then everything that is new.
     OnDemand,

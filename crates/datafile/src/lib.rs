@@ -16,7 +16,7 @@
 //! | [`diagnostic`], [`suggest`] | problems and how they are printed; "did you mean" |
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
-//! | [`column`], [`types`], [`default`] | the SCHEMA block |
+//! | [`mod@column`], [`types`], [`default`] | the SCHEMA block |
 //! | [`datasource`], [`connection`] | the two kinds of file |
 
 pub mod column;
