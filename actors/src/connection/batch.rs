@@ -134,6 +134,7 @@ impl ConnectionActor {
                 object,
                 format,
                 schema: Arc::clone(schema),
+                inferred: self.spec.columns.is_none(),
                 reference: self.table.reference.clone(),
             });
         }

@@ -21,6 +21,8 @@ use crate::messages::decoding::FileError;
 const EXPANSION: u64 = 8;
 /// Bytes of one part, if credit allows.
 const PART_BYTES: u64 = 4 << 20;
+/// Bytes of one block of a small file.
+const SMALL_BLOCK_BYTES: usize = 1 << 20;
 /// The smallest part.
 const MIN_PART_BYTES: u64 = 64 << 10;
 
@@ -39,7 +41,7 @@ async fn small(job: &FileJob) -> Result<u64, FileError> {
     let size = job.object().size;
     let credit = job.reader.account.acquire(size * EXPANSION).await;
     let bytes = job.reader.range(0..size).await?;
-    let options = CsvOptions::default();
+    let options = CsvOptions { inferred: job.file.inferred, ..CsvOptions::default() };
     let header = read_header(&bytes, true, &options)?.ok_or_else(|| no_header(job))?;
     let binding = job.bind(&header.columns)?;
     let decoder = CsvDecoder::new(Arc::clone(&job.file.schema), binding, &options);
@@ -52,8 +54,12 @@ async fn small(job: &FileJob) -> Result<u64, FileError> {
 fn decode_whole(mut splitter: Splitter, body: Bytes, decoder: &CsvDecoder) -> Result<Vec<Block>, Failure> {
     splitter.push(body);
     let mut blocks = Vec::new();
-    while let Some(raw) = splitter.next_block(PART_BYTES as usize)? {
+    while let Some(raw) = splitter.next_block(SMALL_BLOCK_BYTES)? {
         blocks.push(decoder.decode(&raw)?);
+        if blocks.last().is_some_and(|block| !block.rejected.is_empty()) {
+            // The file has failed: what else is wrong with it need not fill the memory.
+            return Ok(blocks);
+        }
     }
     if let Some(raw) = splitter.finish()? {
         blocks.push(decoder.decode(&raw)?);
@@ -64,7 +70,7 @@ fn decode_whole(mut splitter: Splitter, body: Bytes, decoder: &CsvDecoder) -> Re
 /// Streams the file through a data file of its own.
 async fn large(job: &FileJob) -> Result<u64, FileError> {
     let part_bytes = part_bytes(job.largest_request());
-    let options = CsvOptions::default();
+    let options = CsvOptions { inferred: job.file.inferred, ..CsvOptions::default() };
     let mut incoming = Box::pin(job.reader.parts(part_bytes, part_bytes * EXPANSION));
     let (header, first) = read_head(job, &mut incoming, &options).await?;
     let decoder = CsvDecoder::new(Arc::clone(&job.file.schema), job.bind(&header.columns)?, &options);

@@ -159,6 +159,13 @@ fn appender_gone(_: MailboxError) -> Failure {
     Failure::bug("appender_gone", "the appender ended while a file was being staged")
 }
 
+/// How many errors of one row a message tells.
+const SHOWN_ERRORS: usize = 5;
+
 fn describe(row: &RejectedRow) -> String {
-    row.errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
+    let mut shown: Vec<&str> = row.errors.iter().take(SHOWN_ERRORS).map(|error| error.message.as_str()).collect();
+    if row.errors.len() > SHOWN_ERRORS {
+        shown.push("and more");
+    }
+    shown.join("; ")
 }

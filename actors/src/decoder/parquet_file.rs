@@ -49,12 +49,16 @@ pub(super) async fn run(job: &FileJob) -> Result<u64, FileError> {
     let block_bytes = BLOCK_BYTES.min(largest / 8);
     let block_rows = (block_bytes / row_bytes).clamp(1, MAX_BLOCK_ROWS);
     let schema = Arc::clone(&job.file.schema);
-    let blocks = job.reader.on_pool(move || file.blocks(schema, binding, block_rows as usize)).await??;
+    let blocks =
+        job.reader.on_pool(move || file.blocks(schema, binding, block_rows as usize, block_bytes as usize)).await??;
     let cost = decoded.saturating_mul(2);
     if job.is_small(cost) && cost <= largest / 2 {
-        small(job, blocks, cost, held).await
+        small(job, blocks, cost, block_bytes * 2, held).await
     } else {
-        large(job, blocks, block_bytes * 2, held).await
+        // What is held in memory stays until the last block: the pages are decoded from it.
+        let rows = large(job, blocks, Vec::new(), block_bytes * 2).await;
+        drop(held);
+        rows
     }
 }
 
@@ -116,19 +120,51 @@ fn footer_bytes(tail: &[u8]) -> Option<u64> {
     Some(u64::from(length) + 8).filter(|footer| *footer <= MAX_FOOTER)
 }
 
-/// Decodes the whole file before anything of it is staged.
-async fn small(job: &FileJob, blocks: ParquetBlocks, cost: u64, held: Option<Credit>) -> Result<u64, FileError> {
+/// Decodes the whole file before anything of it is staged. A file that outgrows its estimate turns large.
+async fn small(
+    job: &FileJob,
+    blocks: ParquetBlocks,
+    cost: u64,
+    block_cost: u64,
+    held: Option<Credit>,
+) -> Result<u64, FileError> {
     let credit = job.reader.account.acquire(cost).await;
-    let blocks = job.reader.on_pool(move || blocks.collect::<Result<Vec<Block>, Failure>>()).await??;
-    drop(held);
-    job.stage_whole(blocks, credit).await
+    let (gathered, rest) = job.reader.on_pool(move || gather(blocks, cost)).await??;
+    match rest {
+        None => {
+            drop(held);
+            job.stage_whole(gathered, credit).await
+        }
+        Some(rest) => {
+            drop(credit);
+            let rows = large(job, rest, gathered, block_cost).await;
+            drop(held);
+            rows
+        }
+    }
 }
 
-/// Streams the file through a data file of its own.
-async fn large(job: &FileJob, mut blocks: ParquetBlocks, cost: u64, _held: Option<Credit>) -> Result<u64, FileError> {
+/// Decodes until the end, or until the rows take more than `limit` bytes; then the rest comes back as well.
+fn gather(mut blocks: ParquetBlocks, limit: u64) -> Result<(Vec<Block>, Option<ParquetBlocks>), Failure> {
+    let (mut gathered, mut bytes) = (Vec::new(), 0);
+    while bytes <= limit {
+        let Some(block) = blocks.next() else { return Ok((gathered, None)) };
+        let block = block?;
+        bytes += block.rows.get_array_memory_size() as u64;
+        gathered.push(block);
+    }
+    Ok((gathered, Some(blocks)))
+}
+
+/// Streams the file through a data file of its own, beginning with what was decoded already.
+async fn large(job: &FileJob, mut blocks: ParquetBlocks, first: Vec<Block>, block_cost: u64) -> Result<u64, FileError> {
     let mut rows = 0;
+    for block in first {
+        let credit = job.reader.account.acquire(block_cost).await;
+        stage_block(job, &mut rows, block, credit).await?;
+    }
     loop {
-        let credit = job.reader.account.acquire(cost).await;
+        let credit = job.reader.account.acquire(block_cost).await;
         let decode = move || {
             let block = blocks.next();
             (blocks, block)
@@ -136,12 +172,15 @@ async fn large(job: &FileJob, mut blocks: ParquetBlocks, cost: u64, _held: Optio
         let (moved, block) = job.reader.on_pool(decode).await?;
         blocks = moved;
         let Some(block) = block else { break };
-        let block = block?;
-        job.refuse_rejected(rows, &block)?;
-        let first_row = rows;
-        rows += block.records;
-        job.stage(job.own_lane(), first_row, vec![block], vec![credit]).await?;
+        stage_block(job, &mut rows, block?, credit).await?;
     }
     job.close_lane().await?;
     Ok(rows)
+}
+
+async fn stage_block(job: &FileJob, rows: &mut u64, block: Block, credit: Credit) -> Result<(), FileError> {
+    job.refuse_rejected(*rows, &block)?;
+    let first_row = *rows;
+    *rows += block.records;
+    job.stage(job.own_lane(), first_row, vec![block], vec![credit]).await
 }

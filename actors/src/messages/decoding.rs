@@ -53,6 +53,8 @@ pub struct DecodeFile {
     pub object: ObjectRef,
     pub format: Format,
     pub schema: Arc<TableSchema>,
+    /// The schema was inferred: a value that inference would have taken for another type does not fit.
+    pub inferred: bool,
     pub reference: Option<Arc<ReferenceFile>>,
 }
 

@@ -25,23 +25,19 @@ pub fn bind(
     file_columns: &[String],
     reference: Option<&ReferenceFile>,
 ) -> Result<Binding, Failure> {
-    let normalised = normalise_names(file_columns);
-    let mut sources = Vec::with_capacity(schema.columns.len());
-    let mut missing = Vec::new();
-    for column in &schema.columns {
-        let found = file_columns
-            .iter()
-            .position(|name| *name == column.source)
-            .or_else(|| normalised.iter().position(|name| *name == column.name));
-        match found {
-            Some(index) => sources.push(index),
-            None => missing.push(column.source.as_str()),
-        }
-    }
+    let found = find_sources(schema, file_columns);
+    let missing: Vec<&str> = schema
+        .columns
+        .iter()
+        .zip(&found)
+        .filter(|(_, index)| index.is_none())
+        .map(|(column, _)| &*column.source)
+        .collect();
     if !missing.is_empty() {
         let message = format!("the file lacks {}; it has {}", list("column", &missing), short_list(file_columns));
         return Err(Failure::data("missing_column", message));
     }
+    let sources: Vec<usize> = found.into_iter().flatten().collect();
     let is_known = |name: &str| reference.is_none_or(|reference| reference.columns.iter().any(|known| known == name));
     let new: Vec<&str> = file_columns
         .iter()
@@ -55,6 +51,25 @@ pub fn bind(
         return Err(Failure::data("new_column", message));
     }
     Ok(Binding { sources, file_columns: file_columns.len() })
+}
+
+/// For each table column the file column that feeds it. Names as they are come first; a normalised name may only take
+/// what they leave over, so that no file column ever feeds two table columns.
+fn find_sources(schema: &TableSchema, file_columns: &[String]) -> Vec<Option<usize>> {
+    let mut taken = vec![false; file_columns.len()];
+    let mut take = |index: usize| (!std::mem::replace(&mut taken[index], true)).then_some(index);
+    let mut found: Vec<Option<usize>> = schema
+        .columns
+        .iter()
+        .map(|column| file_columns.iter().position(|name| *name == column.source).and_then(&mut take))
+        .collect();
+    let normalised = normalise_names(file_columns);
+    for (column, slot) in schema.columns.iter().zip(&mut found) {
+        if slot.is_none() {
+            *slot = normalised.iter().position(|name| *name == column.name).and_then(&mut take);
+        }
+    }
+    found
 }
 
 fn list(noun: &str, names: &[&str]) -> String {
@@ -97,6 +112,19 @@ mod tests {
         let error = bind(&schema(&["a"]), &names(&["a", "d"]), Some(&reference)).expect_err("new column");
         assert_eq!(error.code, "new_column");
         assert!(error.message.contains("'d'"));
+    }
+
+    #[test]
+    fn a_file_column_never_feeds_two_table_columns() {
+        let column = |name: &str, source: &str| Column {
+            source: source.to_owned(),
+            ..Column::nullable(name, ColumnType::String)
+        };
+        let schema = TableSchema::new(vec![column("first_name", "first name"), column("first_name_2", "first-name")]);
+        let both = bind(&schema, &names(&["first-name", "first name"]), None).expect("binds");
+        assert_eq!(both.sources, [1, 0]);
+        let error = bind(&schema, &names(&["first-name"]), None).expect_err("one is missing");
+        assert!(error.message.contains("column 'first name'"), "{error}");
     }
 
     #[test]

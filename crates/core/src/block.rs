@@ -16,9 +16,9 @@ pub struct CellError {
 pub struct RejectedRow {
     /// Ordinal of the record in its block, counted from 0 over all records of the block, good and bad.
     pub ordinal: u64,
-    /// At least one.
+    /// Why it does not fit. Decoders keep this of the first rejected rows of a block only; for the others it is empty.
     pub errors: Vec<CellError>,
-    /// The raw record where the format has one (CSV), cut at [`MAX_RAW_BYTES`].
+    /// The raw record where the format has one (CSV), cut at [`MAX_RAW_BYTES`]; kept like `errors`.
     pub raw: Option<Vec<u8>>,
 }
 

@@ -197,7 +197,9 @@ impl Pace {
             self.armed += 1;
             steps.extend(self.tick(self.armed, now));
         }
-        steps.extend(self.proceed());
+        if self.sync != SyncPhase::None {
+            steps.extend(self.proceed());
+        }
         steps
     }
 

@@ -46,9 +46,8 @@ impl TableKnowledge {
 /// # Errors
 /// `Config` with code `schema_changed` if they differ: that cannot be honoured yet, so it must not be ignored either.
 pub fn same_columns(declared: &TableSchema, table: &TableSchema) -> Result<(), Failure> {
-    let differing = declared.columns.iter().find(|column| {
-        table.find(&column.name).is_none_or(|found| found.ty != column.ty || found.nullable != column.nullable)
-    });
+    let differing =
+        declared.columns.iter().find(|column| table.find(&column.name).is_none_or(|found| found != *column));
     let gone = table.columns.iter().find(|column| declared.find(&column.name).is_none());
     let Some(column) = differing.or(gone) else { return Ok(()) };
     Err(Failure::config(
@@ -92,7 +91,13 @@ mod tests {
         };
         let table = schema(&[("a", ColumnType::Int64), ("b", ColumnType::String)]);
         assert_eq!(same_columns(&table, &table), Ok(()));
+        let mut renamed = table.clone();
+        renamed.columns[0].source = "another header".to_owned();
+        let mut defaulted = table.clone();
+        defaulted.columns[1].default = Some("x".to_owned());
         for edited in [
+            renamed,
+            defaulted,
             schema(&[("a", ColumnType::Int64)]),
             schema(&[("a", ColumnType::Int64), ("b", ColumnType::Int64)]),
             schema(&[("a", ColumnType::Int64), ("b", ColumnType::String), ("c", ColumnType::String)]),

@@ -8,44 +8,65 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, TimestampMicrosecondType,
 };
-use connector_core::block::CellError;
 use connector_core::schema::Column;
 use connector_core::types::ColumnType;
 
-use crate::value::{cell_error, decimal, number, time};
+use crate::row_errors::ColumnErrors;
+use crate::value::{cell_error, decimal, number, plain, time};
 
 /// A column of values; a bad value has a placeholder in `values` and an entry in `errors`.
 pub(crate) struct Built {
     pub(crate) values: ArrayRef,
-    /// By ascending index into `values`.
-    pub(crate) errors: Vec<(usize, CellError)>,
+    /// By index into `values`.
+    pub(crate) errors: ColumnErrors,
+}
+
+/// How cells are judged.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    /// Int64, Float64 and Bool take only what inference takes for them.
+    pub(crate) inferred: bool,
+    /// How many errors say what is wrong.
+    pub(crate) detailed: usize,
 }
 
 /// Builds the array of a column from its cells, with [`ColumnType::arrow`] as its type.
 ///
 /// An empty cell is NULL in a nullable column, else the column's default, else `''` in a String, else an error.
-pub(crate) fn build<'a>(column: &Column, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Built {
+pub(crate) fn build<'a>(column: &Column, rules: Rules, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Built {
     match column.ty {
-        ColumnType::Int8 => primitive::<Int8Type>(column, cells, number::int),
-        ColumnType::Int16 => primitive::<Int16Type>(column, cells, number::int),
-        ColumnType::Int32 => primitive::<Int32Type>(column, cells, number::int),
-        ColumnType::Int64 => primitive::<Int64Type>(column, cells, number::int64),
-        ColumnType::UInt8 => primitive::<Int16Type>(column, cells, |cell| number::int::<u8>(cell).map(i16::from)),
-        ColumnType::UInt16 => primitive::<Int32Type>(column, cells, |cell| number::int::<u16>(cell).map(i32::from)),
-        ColumnType::UInt32 => primitive::<Int64Type>(column, cells, |cell| number::int::<u32>(cell).map(i64::from)),
-        ColumnType::UInt64 => primitive::<Decimal128Type>(column, cells, |cell| number::uint64(cell).map(i128::from)),
-        ColumnType::Float32 => primitive::<Float32Type>(column, cells, number::float32),
-        ColumnType::Float64 => primitive::<Float64Type>(column, cells, number::float64),
-        ColumnType::Bool => booleans(column, cells),
-        ColumnType::Date => primitive::<Date32Type>(column, cells, time::date),
-        ColumnType::DateTime => primitive::<TimestampMicrosecondType>(column, cells, |cell| time::timestamp(cell, 0)),
+        ColumnType::Int8 => primitive::<Int8Type>(column, rules, cells, number::int),
+        ColumnType::Int16 => primitive::<Int16Type>(column, rules, cells, number::int),
+        ColumnType::Int32 => primitive::<Int32Type>(column, rules, cells, number::int),
+        ColumnType::Int64 if rules.inferred => primitive::<Int64Type>(column, rules, cells, plain::int64),
+        ColumnType::Int64 => primitive::<Int64Type>(column, rules, cells, number::int64),
+        ColumnType::UInt8 => {
+            primitive::<Int16Type>(column, rules, cells, |cell| number::int::<u8>(cell).map(i16::from))
+        }
+        ColumnType::UInt16 => {
+            primitive::<Int32Type>(column, rules, cells, |cell| number::int::<u16>(cell).map(i32::from))
+        }
+        ColumnType::UInt32 => {
+            primitive::<Int64Type>(column, rules, cells, |cell| number::int::<u32>(cell).map(i64::from))
+        }
+        ColumnType::UInt64 => {
+            primitive::<Decimal128Type>(column, rules, cells, |cell| number::uint64(cell).map(i128::from))
+        }
+        ColumnType::Float32 => primitive::<Float32Type>(column, rules, cells, number::float32),
+        ColumnType::Float64 if rules.inferred => primitive::<Float64Type>(column, rules, cells, plain::float64),
+        ColumnType::Float64 => primitive::<Float64Type>(column, rules, cells, number::float64),
+        ColumnType::Bool => booleans(column, rules, cells),
+        ColumnType::Date => primitive::<Date32Type>(column, rules, cells, time::date),
+        ColumnType::DateTime => {
+            primitive::<TimestampMicrosecondType>(column, rules, cells, |cell| time::timestamp(cell, 0))
+        }
         ColumnType::DateTime64 { precision } => {
-            primitive::<TimestampMicrosecondType>(column, cells, |cell| time::timestamp(cell, precision))
+            primitive::<TimestampMicrosecondType>(column, rules, cells, |cell| time::timestamp(cell, precision))
         }
         ColumnType::Decimal { precision, scale } => {
-            primitive::<Decimal128Type>(column, cells, |cell| decimal::decimal(cell, precision, scale))
+            primitive::<Decimal128Type>(column, rules, cells, |cell| decimal::decimal(cell, precision, scale))
         }
-        ColumnType::String => strings(column, cells),
+        ColumnType::String => strings(column, rules, cells),
     }
 }
 
@@ -72,18 +93,24 @@ fn cell_of<'a>(column: &'a Column, cell: &'a [u8]) -> Cell<'a> {
 /// placeholder of a missing value.
 fn each<'a>(
     column: &Column,
+    rules: Rules,
     cells: impl Iterator<Item = &'a [u8]>,
     mut append: impl FnMut(Option<&[u8]>) -> bool,
-) -> Vec<(usize, CellError)> {
-    let mut errors = Vec::new();
+) -> ColumnErrors {
+    let mut errors = ColumnErrors::default();
     for (index, cell) in cells.enumerate() {
         let (good, text) = match cell_of(column, cell) {
             Cell::Text(text) => (append(Some(text)), text),
             Cell::Null => (append(None), cell),
             Cell::Missing => (!append(None), cell),
         };
-        if !good {
-            errors.push((index, cell_error(text, column)));
+        if good {
+            continue;
+        }
+        if errors.detailed.len() < rules.detailed {
+            errors.detailed.push((index, cell_error(text, column)));
+        } else {
+            errors.bare.push(index);
         }
     }
     errors
@@ -91,12 +118,13 @@ fn each<'a>(
 
 fn primitive<'a, T: ArrowPrimitiveType>(
     column: &Column,
+    rules: Rules,
     cells: impl ExactSizeIterator<Item = &'a [u8]>,
     parse: impl Fn(&[u8]) -> Option<T::Native>,
 ) -> Built {
     let mut values = Vec::with_capacity(cells.len());
     let mut nulls = NullBufferBuilder::new(cells.len());
-    let errors = each(column, cells, |text| {
+    let errors = each(column, rules, cells, |text| {
         let value = text.and_then(&parse);
         nulls.append(value.is_some());
         values.push(value.unwrap_or_default());
@@ -112,11 +140,11 @@ fn primitive<'a, T: ArrowPrimitiveType>(
     Built { values: array, errors }
 }
 
-fn booleans<'a>(column: &Column, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Built {
+fn booleans<'a>(column: &Column, rules: Rules, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Built {
     let mut values = BooleanBufferBuilder::new(cells.len());
     let mut nulls = NullBufferBuilder::new(cells.len());
-    let errors = each(column, cells, |text| {
-        let value = text.and_then(number::boolean);
+    let errors = each(column, rules, cells, |text| {
+        let value = text.and_then(if rules.inferred { plain::boolean } else { number::boolean });
         nulls.append(value.is_some());
         values.append(value.unwrap_or_default());
         value.is_some() || text.is_none()
@@ -124,9 +152,9 @@ fn booleans<'a>(column: &Column, cells: impl ExactSizeIterator<Item = &'a [u8]>)
     Built { values: Arc::new(BooleanArray::new(values.finish(), nulls.finish())), errors }
 }
 
-fn strings<'a>(column: &Column, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Built {
+fn strings<'a>(column: &Column, rules: Rules, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Built {
     let mut values = StringBuilder::with_capacity(cells.len(), cells.len() * 8);
-    let errors = each(column, cells, |text| {
+    let errors = each(column, rules, cells, |text| {
         let value = text.map(std::str::from_utf8);
         match value {
             Some(Ok(value)) => values.append_value(value),

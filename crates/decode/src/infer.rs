@@ -11,12 +11,7 @@ use connector_core::types::ColumnType;
 
 use crate::csv::{CsvOptions, Scanner, read_header};
 use crate::error::DecodeError;
-use crate::value::{number, time, trimmed};
-
-/// Decimal digits that survive the way into a 64-bit float and back.
-const FLOAT_DIGITS: usize = 17;
-/// Integers up to this magnitude are exact in a 64-bit float.
-const FLOAT_EXACT_INT: u64 = 1 << 53;
+use crate::value::{plain, time};
 
 /// What the sample says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +68,12 @@ pub(crate) fn schema_of(file_columns: &[String], types: &[ColumnType]) -> Result
         Column { name: name.clone(), source, ty: *ty, nullable: true, default: None }
     });
     let schema = TableSchema::new(columns.collect());
-    let binding = bind(&schema, file_columns, None)?;
+    let Ok(binding) = bind(&schema, file_columns, None) else {
+        // Only a name that two columns are after leaves one of them without a source.
+        let taken = |index: &usize| schema.columns[..*index].iter().any(|c| c.source == schema.columns[*index].source);
+        let index = (0..file_columns.len()).find(taken).unwrap_or(0);
+        return Err(DecodeError::DuplicateColumn { column: file_columns[index].clone() }.into());
+    };
     match binding.sources.iter().enumerate().find(|(wanted, found)| wanted != *found) {
         Some((column, _)) => Err(DecodeError::DuplicateColumn { column: file_columns[column].clone() }.into()),
         None => Ok(schema),
@@ -103,10 +103,9 @@ impl Seen {
             return;
         }
         self.values = true;
-        let number = is_plain_number(cell);
-        self.int &= number && number::int64(cell).is_some();
-        self.float &= number && is_exact_enough(cell);
-        self.boolean &= [&b"true"[..], b"false"].iter().any(|word| trimmed(cell).eq_ignore_ascii_case(word));
+        self.int &= plain::int64(cell).is_some();
+        self.float &= plain::float64(cell).is_some();
+        self.boolean &= plain::boolean(cell).is_some();
         self.date &= time::date(cell).is_some();
         self.time &= time::timestamp(cell, 6).is_some();
     }
@@ -122,30 +121,4 @@ impl Seen {
             _ => ColumnType::String,
         }
     }
-}
-
-/// Digits with at most a minus sign, a point and an exponent, and no zero in front of another digit.
-fn is_plain_number(cell: &[u8]) -> bool {
-    let text = trimmed(cell);
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    match digits {
-        [b'0', second, ..] => matches!(second, b'.' | b'e' | b'E'),
-        [first, ..] => first.is_ascii_digit() || (*first == b'.' && digits.len() > 1),
-        [] => false,
-    }
-}
-
-fn is_exact_enough(cell: &[u8]) -> bool {
-    let text = trimmed(cell);
-    if let Some(value) = number::int64(text) {
-        return value.unsigned_abs() <= FLOAT_EXACT_INT;
-    }
-    let mantissa = text.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or(text);
-    let digits: Vec<u8> = mantissa.iter().copied().filter(u8::is_ascii_digit).collect();
-    let leading = digits.iter().take_while(|digit| **digit == b'0').count();
-    let trailing = digits.iter().rev().take_while(|digit| **digit == b'0').count();
-    let significant = digits.len().saturating_sub(leading + trailing);
-    // Digits only are an integer that int64 has refused.
-    let is_float = mantissa.len() != text.len() || mantissa.contains(&b'.');
-    is_float && significant <= FLOAT_DIGITS && number::float64(text).is_some()
 }

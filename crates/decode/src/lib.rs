@@ -16,6 +16,7 @@
 //! whatever is wrong with the bytes is a `Data` failure of that file and of no other.
 
 mod columns;
+mod row_errors;
 mod value;
 
 pub mod csv;

@@ -25,6 +25,11 @@ pub enum DeltaError {
          imported; remove that property from the table"
     )]
     ForgetsTransactions { table: PathBuf },
+    #[error(
+        "table {table:?} {what}, which another program has set and by which rows of this one would be misread; undo \
+         that, or move the table away to import everything again into a new one"
+    )]
+    ForeignLayout { table: PathBuf, what: String },
     #[error("table {table:?} cannot have these columns: {why}; change the schema of the data source")]
     BadSchema { table: PathBuf, why: String },
     #[error(
@@ -55,6 +60,7 @@ impl DeltaError {
             | Self::TableExists { .. }
             | Self::Unreadable { .. }
             | Self::ForgetsTransactions { .. }
+            | Self::ForeignLayout { .. }
             | Self::BadSchema { .. }
             | Self::Denied { .. } => ErrorClass::Config,
             Self::Storage { .. } | Self::StagedFileMissing { .. } | Self::CommitUnknown { .. } => ErrorClass::Transient,
@@ -69,6 +75,7 @@ impl DeltaError {
             Self::TableExists { .. } => "table_exists",
             Self::Unreadable { .. } => "table_unreadable",
             Self::ForgetsTransactions { .. } => "txn_retention",
+            Self::ForeignLayout { .. } => "table_layout",
             Self::BadSchema { .. } => "bad_schema",
             Self::Denied { .. } => "storage_denied",
             Self::Storage { .. } => "storage",

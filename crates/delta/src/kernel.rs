@@ -30,6 +30,8 @@ use crate::schema_map;
 const IMPORT_PROPERTY: &str = "s3_connector.import";
 /// A table with this property forgets old `txn` actions, so that an import could take place twice.
 const RETENTION_PROPERTY: &str = "delta.setTransactionRetentionDuration";
+/// A table with this property, unless it is `none`, names the columns of its data files otherwise than its schema.
+const MAPPING_PROPERTY: &str = "delta.columnMapping.mode";
 /// How this program calls itself in `commitInfo`.
 const ENGINE_INFO: &str = concat!("s3-connector/", env!("CARGO_PKG_VERSION"));
 /// Commits from one checkpoint to the next.
@@ -91,6 +93,9 @@ impl Kernel {
         let properties = snapshot.metadata_configuration();
         if properties.contains_key(RETENTION_PROPERTY) {
             return Err(DeltaError::ForgetsTransactions { table: self.root.clone() });
+        }
+        if let Some(what) = foreign_layout(&snapshot) {
+            return Err(DeltaError::ForeignLayout { table: self.root.clone(), what });
         }
         let import = properties.get(IMPORT_PROPERTY).and_then(|text| ImportUuid::parse(text));
         Ok(Base { snapshot, import })
@@ -241,4 +246,15 @@ impl Kernel {
             None => DeltaError::Internal("the kernel ended a commit without putting its log entry".to_owned()),
         }
     }
+}
+
+/// What makes data files as this program writes them wrong for the table: names of their columns that are not those of
+/// the schema, or columns that readers take from the log instead of from the file.
+fn foreign_layout(snapshot: &Snapshot) -> Option<String> {
+    let mapping = snapshot.metadata_configuration().get(MAPPING_PROPERTY);
+    if let Some(mode) = mapping.filter(|mode| !mode.eq_ignore_ascii_case("none")) {
+        return Some(format!("has the property {MAPPING_PROPERTY}={mode}"));
+    }
+    let partitioned = snapshot.table_configuration().logical_partition_columns();
+    (!partitioned.is_empty()).then(|| format!("is partitioned by {}", partitioned.join(", ")))
 }

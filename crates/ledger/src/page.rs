@@ -2,11 +2,12 @@
 //!
 //! A page says what a key holds now. So every other version of that key which nobody has read yet cannot be read any
 //! more, and is `gone`; and a version that was written off because it had vanished or lay in an archive is admitted
-//! again when it shows up.
+//! again when it shows up. One that is never what its page says (a proxy that alters ETags, say) comes back ever later:
+//! admitted at once each time, it would be first in the order of claims for ever and use up the throttle.
 
 use connector_core::object::{SkipReason, is_archived};
 use connector_core::ports::{PageOutcome, SelectedObject};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::codec;
@@ -15,6 +16,18 @@ use crate::import::Import;
 
 /// The reason of objects in an archive.
 const ARCHIVED: &str = "archived";
+
+/// How long a version waits that was not what its page said for the second time; twice as long each time after that.
+const FIRST_RETURN: SignedDuration = SignedDuration::from_secs(30);
+const LONGEST_RETURN: SignedDuration = SignedDuration::from_hours(1);
+
+/// When a version may be read again that has vanished and is shown again, given how often it was tried before: at once
+/// the first time, which is `None`.
+fn returns_at(attempts: u32, now: Timestamp) -> Option<Timestamp> {
+    let doublings = attempts.checked_sub(1)?;
+    let wait = FIRST_RETURN.saturating_mul(1 << doublings.min(16)).min(LONGEST_RETURN);
+    Some(now.saturating_add(wait).unwrap_or(Timestamp::MAX))
+}
 
 /// Where an object that a page shows belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +81,17 @@ struct Version {
     last_modified: i64,
     state: String,
     reason: Option<String>,
+    attempts: u32,
 }
 
 impl Version {
     fn is(&self, selected: &SelectedObject) -> bool {
         self.etag == selected.object.etag && self.size == codec::stored(selected.object.size)
+    }
+
+    /// Whether a read found that it was not there. What is gone for another reason was not tried.
+    fn vanished(&self) -> bool {
+        self.state == "gone" && self.reason.is_none()
     }
 
     /// Whether a page that shows this version again changes its state. Claimed, ingested and failed versions stay
@@ -110,7 +129,7 @@ pub(crate) fn record(db: &Connection, import: &Import, page: &[SelectedObject], 
             }
             Some(version) => {
                 let changes = version.yields_to(standing);
-                touch(db, version, selected, changes.then_some(standing))?;
+                touch(db, version, selected, changes.then_some(standing), now)?;
                 if changes { standing.count(&mut outcome) } else { outcome.known += 1 }
             }
         }
@@ -129,7 +148,7 @@ fn is_late(import: &Import, selected: &SelectedObject, standing: Standing) -> bo
 }
 
 pub(crate) const VERSIONS: &str =
-    "SELECT id, etag, size, last_modified, state, reason FROM object WHERE bucket = ?1 AND key = ?2";
+    "SELECT id, etag, size, last_modified, state, reason, attempts FROM object WHERE bucket = ?1 AND key = ?2";
 
 fn versions(db: &Connection, bucket: i64, key: &str) -> Result<Vec<Version>> {
     let mut statement = db.prepare_cached(VERSIONS)?;
@@ -141,6 +160,7 @@ fn versions(db: &Connection, bucket: i64, key: &str) -> Result<Vec<Version>> {
             last_modified: row.get(3)?,
             state: row.get(4)?,
             reason: row.get(5)?,
+            attempts: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -172,14 +192,29 @@ fn insert(
 }
 
 /// Brings a known version up to date; most pages find nothing to write.
-fn touch(db: &Connection, version: &Version, selected: &SelectedObject, standing: Option<Standing>) -> Result<()> {
+fn touch(
+    db: &Connection,
+    version: &Version,
+    selected: &SelectedObject,
+    standing: Option<Standing>,
+    now: Timestamp,
+) -> Result<()> {
     let last_modified = codec::micros(selected.object.last_modified);
     if let Some(standing) = standing {
+        let returns = version.vanished() && standing == Standing::Pending;
+        let not_before = if returns { returns_at(version.attempts, now) } else { None };
         db.prepare_cached(
-            "UPDATE object SET state = ?2, reason = ?3, last_modified = ?4, not_before = NULL, reclaimed = 0
-             WHERE id = ?1",
+            "UPDATE object SET state = ?2, reason = ?3, last_modified = ?4, not_before = ?5, attempts = attempts + ?6,
+                reclaimed = 0 WHERE id = ?1",
         )?
-        .execute(params![version.id, standing.state(), standing.reason(), last_modified])?;
+        .execute(params![
+            version.id,
+            standing.state(),
+            standing.reason(),
+            last_modified,
+            not_before.map(codec::micros),
+            returns,
+        ])?;
     } else if version.last_modified != last_modified {
         db.prepare_cached("UPDATE object SET last_modified = ?2 WHERE id = ?1")?
             .execute(params![version.id, last_modified])?;
@@ -193,4 +228,18 @@ fn supersede(db: &Connection, object: i64) -> Result<()> {
     )?
     .execute([object])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_is_what_its_page_says_returns_at_once_and_then_ever_later_up_to_an_hour() {
+        let seconds = |attempts| returns_at(attempts, Timestamp::UNIX_EPOCH).map(Timestamp::as_second);
+        let waits = [0, 1, 2, 3, 7, 8, 9, u32::MAX].map(seconds);
+        let expected = [None, Some(30), Some(60), Some(120), Some(1_920), Some(3_600), Some(3_600), Some(3_600)];
+        assert_eq!(waits, expected);
+        assert_eq!(returns_at(9, Timestamp::MAX), Some(Timestamp::MAX));
+    }
 }

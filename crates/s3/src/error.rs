@@ -74,7 +74,7 @@ pub enum S3Error {
     #[error("{uri} is gone since it was listed; the next scan finds what is there now")]
     ObjectGone { uri: String },
 
-    #[error("{uri} is archived ({detail}); restore it in S3, it is then read by itself")]
+    #[error("{uri} is archived ({detail}); restore it in S3, it is read once the restore is complete")]
     ObjectArchived { uri: String, detail: String },
 
     #[error(

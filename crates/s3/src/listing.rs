@@ -6,7 +6,7 @@
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::{EncodingType, Object, RequestPayer};
+use aws_sdk_s3::types::{EncodingType, Object, OptionalObjectAttributes, RequestPayer};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use connector_core::object::ListedObject;
@@ -39,6 +39,7 @@ impl S3Bucket {
             .set_continuation_token(after.map(str::to_owned))
             .max_keys(max_keys)
             .encoding_type(EncodingType::Url)
+            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
             .set_request_payer(asker.requester_pays.then_some(RequestPayer::Requester))
             .customize()
             .interceptor(WholeDocument);
@@ -122,8 +123,10 @@ fn object(entry: &Object, encoded: bool) -> Result<ListedObject, Flaw> {
         .last_modified()
         .and_then(|time| Timestamp::from_second(time.secs()).ok())
         .ok_or_else(|| of_key("LastModified"))?;
-    let storage_class =
-        entry.storage_class().map(|class| class.as_str().to_owned()).filter(|class| class != "STANDARD");
+    // A restored object keeps its class, but can be read like any other.
+    let restored = entry.restore_status().and_then(|status| status.is_restore_in_progress()) == Some(false);
+    let class = entry.storage_class().filter(|_| !restored);
+    let storage_class = class.map(|class| class.as_str().to_owned()).filter(|class| class != "STANDARD");
     Ok(ListedObject { etag: etag.to_owned(), key, size, last_modified, storage_class })
 }
 

@@ -97,7 +97,7 @@ impl S3Bucket {
         let changed = |detail: String| Err(S3Error::ObjectChanged { uri: self.uri(&object.key), detail });
         let fail = |code, detail| Err(self.connection.inner.asker.transient(code, self.reading(object, range), detail));
         match answer.e_tag().map(unquote) {
-            Some(etag) if etag == &*object.etag => {}
+            Some(etag) if etag == unquote(&object.etag) => {}
             Some(etag) => return changed(format!("its ETag is {} now", text::clean(etag, &[]))),
             None => {
                 let detail = "the answer has no ETag, so S3 did not send it; check S3_ENDPOINT, and whether a proxy \

@@ -1,10 +1,8 @@
 //! From a block of whole records to typed rows and rejected rows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use connector_core::binding::Binding;
 use connector_core::block::{Block, CellError, MAX_RAW_BYTES, RejectedRow};
@@ -12,8 +10,9 @@ use connector_core::error::Failure;
 use connector_core::schema::TableSchema;
 
 use super::{CsvOptions, RawBlock, Records};
-use crate::columns;
+use crate::columns::{self, Rules};
 use crate::error::DecodeError;
+use crate::row_errors::RowErrors;
 
 /// Decodes the blocks of one file. Shared by the threads that decode them.
 #[derive(Clone, Debug)]
@@ -31,41 +30,31 @@ impl CsvDecoder {
         Self { schema, arrow, binding, options: options.clone() }
     }
 
-    /// Decodes one block. A record that does not fit is rejected with one error for each bad column; the others are
-    /// kept. Records that differ from the header in their number of fields are rejected as a whole.
+    /// Decodes one block. A record that does not fit is rejected with one error for each bad column (of many, the
+    /// first 32); the others are kept. Beyond `rejected_details` rejected rows only ordinals are kept. Records that differ from the header in their number of fields are rejected as a whole.
     ///
     /// # Errors
     /// `Bug` with code `decode_bug` only: for schema and binding that do not belong together, or a block of 4 GiB.
     pub fn decode(&self, block: &RawBlock) -> Result<Block, Failure> {
         let cells = Cells::read(&block.bytes, &self.options, self.binding.file_columns)?;
-        let mut errors: BTreeMap<usize, Vec<CellError>> = BTreeMap::new();
+        let limit = self.options.rejected_details;
+        let rules = Rules { inferred: self.options.inferred, detailed: limit };
+        let mut errors = RowErrors::new(cells.rows.len(), limit);
         let mut arrays = Vec::with_capacity(self.schema.columns.len());
         for (column, source) in self.schema.columns.iter().zip(&self.binding.sources) {
-            let built = columns::build(column, cells.column(*source));
-            for (row, error) in built.errors {
-                errors.entry(row).or_default().push(error);
-            }
+            let built = columns::build(column, rules, cells.column(*source));
+            errors.add(built.errors);
             arrays.push(built.values);
         }
-        let rows = self.good_rows(arrays, cells.rows.len(), &errors)?;
-        let rejected = rejected_rows(&block.bytes, &cells, errors);
+        let rows = self.good_rows(arrays, &errors)?;
+        let rejected = rejected_rows(&block.bytes, &cells, errors, limit);
         Ok(Block { records: cells.spans.len() as u64, rows, rejected })
     }
 
-    fn good_rows(
-        &self,
-        arrays: Vec<ArrayRef>,
-        rows: usize,
-        errors: &BTreeMap<usize, Vec<CellError>>,
-    ) -> Result<RecordBatch, Failure> {
+    fn good_rows(&self, arrays: Vec<ArrayRef>, errors: &RowErrors) -> Result<RecordBatch, Failure> {
         let bug = |error: arrow::error::ArrowError| Failure::from(DecodeError::Internal { reason: error.to_string() });
-        let arrays = if errors.is_empty() {
-            arrays
-        } else {
-            let good: BooleanArray = (0..rows).map(|row| Some(!errors.contains_key(&row))).collect();
-            arrays.iter().map(|array| filter(array, &good)).collect::<Result<_, _>>().map_err(bug)?
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(rows - errors.len()));
+        let arrays = errors.keep_good(arrays).map_err(bug)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(errors.good_count()));
         RecordBatch::try_new_with_options(Arc::clone(&self.arrow), arrays, &options).map_err(bug)
     }
 }
@@ -136,21 +125,37 @@ impl Cells {
     }
 }
 
-/// All rejected rows, by ascending ordinal.
-fn rejected_rows(block: &[u8], cells: &Cells, errors: BTreeMap<usize, Vec<CellError>>) -> Vec<RejectedRow> {
-    let bad = errors.into_iter().map(|(row, errors)| (cells.rows[row], errors));
-    let ragged = cells.ragged.iter().map(|(ordinal, found)| {
-        let message = format!("the record has {}, the header has {}", fields(*found), fields(cells.columns));
-        (*ordinal, vec![CellError { column: String::new(), message }])
-    });
-    let mut all: Vec<(u32, Vec<CellError>)> = bad.chain(ragged).collect();
-    all.sort_by_key(|(ordinal, _)| *ordinal);
-    all.into_iter()
-        .map(|(ordinal, errors)| {
-            let raw = Some(cells.raw(block, ordinal as usize));
-            RejectedRow { ordinal: u64::from(ordinal), errors, raw }
-        })
-        .collect()
+/// Why a record is rejected.
+enum Why {
+    /// Its cells: the row of cells.
+    Cells(usize),
+    /// Its number of fields.
+    Fields(usize),
+}
+
+/// All rejected rows, by ascending ordinal, the first `limit` of them with errors and raw text.
+fn rejected_rows(block: &[u8], cells: &Cells, mut errors: RowErrors, limit: usize) -> Vec<RejectedRow> {
+    let bad = errors.bad_rows().map(|row| (cells.rows[row], Why::Cells(row)));
+    let ragged = cells.ragged.iter().map(|(ordinal, found)| (*ordinal, Why::Fields(*found)));
+    let mut all: Vec<(u32, Why)> = bad.chain(ragged).collect();
+    all.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+    let mut rejected = Vec::with_capacity(all.len());
+    for (index, (ordinal, why)) in all.into_iter().enumerate() {
+        if index >= limit {
+            rejected.push(RejectedRow { ordinal: u64::from(ordinal), errors: Vec::new(), raw: None });
+            continue;
+        }
+        let errors = match why {
+            Why::Cells(row) => errors.take(row),
+            Why::Fields(found) => {
+                let message = format!("the record has {}, the header has {}", fields(found), fields(cells.columns));
+                vec![CellError { column: String::new(), message }]
+            }
+        };
+        let raw = Some(cells.raw(block, ordinal as usize));
+        rejected.push(RejectedRow { ordinal: u64::from(ordinal), errors, raw });
+    }
+    rejected
 }
 
 fn fields(count: usize) -> String {

@@ -28,11 +28,24 @@ pub struct CsvOptions {
     /// The longest record that is accepted, in bytes with its line end.
     pub max_record_bytes: usize,
     pub max_columns: usize,
+    /// Whether the schema comes from inference. Then a cell of an Int64, Float64 or Bool column has to be one that
+    /// inference itself takes for that type, so that no later value changes silently: `02134` is no Int64.
+    pub inferred: bool,
+    /// How many rejected rows of a block keep their errors and raw text: the first ones. All others keep their ordinal
+    /// only, so that memory stays bounded however many rows are bad.
+    pub rejected_details: usize,
 }
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self { delimiter: b',', quote: b'"', max_record_bytes: 8 << 20, max_columns: 2_000 }
+        Self {
+            delimiter: b',',
+            quote: b'"',
+            max_record_bytes: 8 << 20,
+            max_columns: 2_000,
+            inferred: false,
+            rejected_details: 1_000,
+        }
     }
 }
 

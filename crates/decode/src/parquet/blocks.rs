@@ -1,14 +1,14 @@
 //! Reading the bound columns of a file, batch by batch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use connector_core::binding::Binding;
-use connector_core::block::{Block, CellError, RejectedRow};
+use connector_core::block::{Block, RejectedRow};
 use connector_core::error::Failure;
 use connector_core::schema::TableSchema;
 
@@ -16,6 +16,10 @@ use super::convert::{self, Conversion};
 use super::{ParquetFile, corrupt, int96};
 use crate::columns::Built;
 use crate::error::DecodeError;
+use crate::row_errors::RowErrors;
+
+/// Rows that are decoded in one go. What they take is only known afterwards, so it is few.
+const MAX_BATCH_ROWS: usize = 1_024;
 
 /// The rows of a Parquet file, block by block, in order. Ends after the first error.
 pub struct ParquetBlocks {
@@ -28,6 +32,10 @@ pub struct ParquetBlocks {
     feeds: Vec<Feed>,
     promised: u64,
     found: u64,
+    /// What a block holds at most, unless a single batch is larger.
+    block_rows: u64,
+    block_bytes: usize,
+    waiting: Option<Block>,
     done: bool,
 }
 
@@ -44,8 +52,11 @@ impl ParquetBlocks {
         file: &ParquetFile,
         schema: Arc<TableSchema>,
         binding: &Binding,
-        batch_rows: usize,
+        block_rows: usize,
+        block_bytes: usize,
     ) -> Result<Self, Failure> {
+        let fitting = (block_bytes / file.estimated_row_bytes()).max(1);
+        let batch_rows = MAX_BATCH_ROWS.min(block_rows).min(fitting);
         let fields = file.metadata.schema().fields();
         let sources = &binding.sources;
         if sources.len() != schema.columns.len() || sources.iter().any(|source| *source >= fields.len()) {
@@ -74,7 +85,9 @@ impl ParquetBlocks {
             false => Some(int96::seconds_reader(&file.source, &file.metadata, &old, batch_rows).map_err(corrupt)?),
         };
         let arrow = schema.arrow();
-        Ok(Self { reader, seconds, schema, arrow, feeds, promised: file.num_rows(), found: 0, done: false })
+        let (block_rows, promised) = (block_rows as u64, file.num_rows());
+        let (found, waiting, done) = (0, None, false);
+        Ok(Self { reader, seconds, schema, arrow, feeds, promised, found, block_rows, block_bytes, waiting, done })
     }
 
     /// The next batch of the file and, in step, its INT96 columns in seconds.
@@ -92,18 +105,19 @@ impl ParquetBlocks {
     }
 
     fn block(&self, batch: &RecordBatch, seconds: Option<&RecordBatch>) -> Result<Block, Failure> {
-        let mut errors: BTreeMap<usize, Vec<CellError>> = BTreeMap::new();
+        let mut errors = RowErrors::new(batch.num_rows(), batch.num_rows());
         let mut arrays = Vec::with_capacity(self.feeds.len());
         for (index, feed) in self.feeds.iter().enumerate() {
             let built = self.built(index, feed, batch, seconds)?;
-            for (row, error) in built.errors {
-                errors.entry(row).or_default().push(error);
-            }
+            errors.add(built.errors);
             arrays.push(built.values);
         }
-        let rows = self.good_rows(arrays, batch.num_rows(), &errors).map_err(corrupt)?;
-        let rejected = errors.into_iter().map(|(row, errors)| RejectedRow { ordinal: row as u64, errors, raw: None });
-        Ok(Block { records: batch.num_rows() as u64, rows, rejected: rejected.collect() })
+        let arrays = errors.keep_good(arrays).map_err(corrupt)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(errors.good_count()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.arrow), arrays, &options).map_err(corrupt)?;
+        let bad: Vec<usize> = errors.bad_rows().collect();
+        let rejected = |row| RejectedRow { ordinal: row as u64, errors: errors.take(row), raw: None };
+        Ok(Block { records: batch.num_rows() as u64, rows, rejected: bad.into_iter().map(rejected).collect() })
     }
 
     fn built(
@@ -124,20 +138,41 @@ impl ParquetBlocks {
         convert::apply_null_rules(built, column).map_err(corrupt)
     }
 
-    fn good_rows(
-        &self,
-        arrays: Vec<ArrayRef>,
-        rows: usize,
-        errors: &BTreeMap<usize, Vec<CellError>>,
-    ) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let arrays = if errors.is_empty() {
-            arrays
-        } else {
-            let good: BooleanArray = (0..rows).map(|row| Some(!errors.contains_key(&row))).collect();
-            arrays.iter().map(|array| arrow::compute::filter(array, &good)).collect::<Result<_, _>>()?
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(rows - errors.len()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.arrow), arrays, &options)
+    /// Gathers batches up to the limits of a block. The batch that would exceed them waits for the next block.
+    fn gather(&mut self) -> Option<Result<Block, Failure>> {
+        let mut gathered: Vec<Block> = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
+        loop {
+            let next = match self.waiting.take() {
+                Some(block) => block,
+                None => match self.step() {
+                    Some(Ok(block)) => block,
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => break,
+                },
+            };
+            rows += next.records;
+            bytes += next.rows.get_array_memory_size();
+            if !gathered.is_empty() && (rows > self.block_rows || bytes > self.block_bytes) {
+                self.waiting = Some(next);
+                break;
+            }
+            gathered.push(next);
+        }
+        (!gathered.is_empty()).then(|| self.joined(gathered))
+    }
+
+    fn joined(&self, mut parts: Vec<Block>) -> Result<Block, Failure> {
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        let rows = concat_batches(&self.arrow, parts.iter().map(|part| &part.rows)).map_err(corrupt)?;
+        let (mut records, mut rejected) = (0, Vec::new());
+        for part in parts {
+            rejected.extend(part.rejected.into_iter().map(|row| RejectedRow { ordinal: row.ordinal + records, ..row }));
+            records += part.records;
+        }
+        Ok(Block { records, rows, rejected })
     }
 
     fn step(&mut self) -> Option<Result<Block, Failure>> {
@@ -163,7 +198,7 @@ impl Iterator for ParquetBlocks {
         if self.done {
             return None;
         }
-        let item = self.step();
+        let item = self.gather();
         self.done = !matches!(item, Some(Ok(_)));
         item
     }

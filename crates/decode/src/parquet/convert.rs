@@ -14,8 +14,9 @@ use connector_core::block::CellError;
 use connector_core::schema::Column;
 use connector_core::types::ColumnType;
 
-use crate::columns::{self, Built};
+use crate::columns::{self, Built, Rules};
 use crate::error::DecodeError;
+use crate::row_errors::ColumnErrors;
 use crate::value::cell_error;
 
 /// How the values of one file column become those of one table column.
@@ -144,12 +145,14 @@ pub(super) fn convert(
     let built = match conversion {
         Conversion::Cast => {
             let options = CastOptions { safe: false, ..CastOptions::default() };
-            Built { values: cast_with_options(values, &column.ty.arrow(), &options)?, errors: Vec::new() }
+            Built { values: cast_with_options(values, &column.ty.arrow(), &options)?, errors: ColumnErrors::default() }
         }
         Conversion::Text => text(values, column),
         Conversion::Timestamp { precision } => timestamps(values, column, precision),
         Conversion::Days => days(values, column),
-        Conversion::Nothing => Built { values: new_null_array(&column.ty.arrow(), values.len()), errors: Vec::new() },
+        Conversion::Nothing => {
+            Built { values: new_null_array(&column.ty.arrow(), values.len()), errors: ColumnErrors::default() }
+        }
     };
     apply_null_rules(built, column)
 }
@@ -159,17 +162,18 @@ pub(super) fn apply_null_rules(built: Built, column: &Column) -> Result<Built, a
     if column.nullable || built.values.null_count() == 0 {
         return Ok(built);
     }
-    let default = columns::build(column, [&b""[..]].into_iter());
-    if default.errors.is_empty() {
+    let rules = Rules { inferred: false, detailed: 1 };
+    let default = columns::build(column, rules, [&b""[..]].into_iter());
+    if default.errors.detailed.is_empty() {
         // Rows with errors get the default as well; they are set apart before anyone sees it.
         let present = is_not_null(&built.values)?;
         let values = zip(&present, &built.values, &Scalar::new(default.values))?;
         return Ok(Built { values, errors: built.errors });
     }
-    let mut errors = built.errors;
+    let mut errors = built.errors.detailed;
     let known: Vec<usize> = errors.iter().map(|(row, _)| *row).collect();
     let message = match &column.default {
-        Some(_) => default.errors.into_iter().next().map(|(_, error)| error.message).unwrap_or_default(),
+        Some(_) => default.errors.detailed.into_iter().next().map(|(_, error)| error.message).unwrap_or_default(),
         None => format!("value NULL on column '{}' is not {}", column.name, column.ty),
     };
     let nulls = (0..built.values.len()).filter(|row| built.values.is_null(*row) && known.binary_search(row).is_err());
@@ -177,7 +181,7 @@ pub(super) fn apply_null_rules(built: Built, column: &Column) -> Result<Built, a
         nulls.map(|row| (row, CellError { column: column.name.clone(), message: message.clone() })).collect();
     errors.extend(more);
     errors.sort_by_key(|(row, _)| *row);
-    Ok(Built { values: built.values, errors })
+    Ok(Built { values: built.values, errors: detailed(errors) })
 }
 
 fn text(values: &ArrayRef, column: &Column) -> Built {
@@ -194,7 +198,7 @@ fn text(values: &ArrayRef, column: &Column) -> Built {
             None => out.append_null(),
         }
     }
-    Built { values: Arc::new(out.finish()), errors }
+    Built { values: Arc::new(out.finish()), errors: detailed(errors) }
 }
 
 fn days(values: &ArrayRef, column: &Column) -> Built {
@@ -204,7 +208,7 @@ fn days(values: &ArrayRef, column: &Column) -> Built {
         day.filter(|_| value.rem_euclid(MILLIS_PER_DAY) == 0)
     };
     let out = millis.unary_opt::<_, Date32Type>(whole);
-    let errors = lost(values, &out, column);
+    let errors = detailed(lost(values, &out, column));
     Built { values: Arc::new(out), errors }
 }
 
@@ -225,8 +229,13 @@ fn timestamps(values: &ArrayRef, column: &Column, precision: u8) -> Built {
             .as_primitive::<TimestampNanosecondType>()
             .unary_opt(|value| exact((value % 1_000 == 0).then_some(value / 1_000))),
     };
-    let errors = lost(values, &out, column);
+    let errors = detailed(lost(values, &out, column));
     Built { values: Arc::new(out.with_data_type(column.ty.arrow())), errors }
+}
+
+/// Errors that all say what is wrong: a batch has few rows.
+pub(super) fn detailed(errors: Vec<(usize, CellError)>) -> ColumnErrors {
+    ColumnErrors { detailed: errors, bare: Vec::new() }
 }
 
 /// The errors of values that were there before and are not any more.

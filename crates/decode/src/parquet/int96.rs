@@ -17,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondTyp
 use connector_core::schema::Column;
 use connector_core::types::ColumnType;
 
+use super::convert::detailed;
 use super::source::ParquetSource;
 use crate::columns::Built;
 use crate::value::cell_error;
@@ -81,7 +82,7 @@ pub(super) fn combine(nanos: &ArrayRef, seconds: &ArrayRef, column: &Column) -> 
         }
     }
     let values = Arc::new(out.finish().with_data_type(column.ty.arrow()));
-    Some(Built { values, errors })
+    Some(Built { values, errors: detailed(errors) })
 }
 
 fn within_second(nanos: i64, seconds: i64) -> i64 {

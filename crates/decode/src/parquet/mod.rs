@@ -70,7 +70,10 @@ impl ParquetFile {
         infer::schema_of(&self.columns(), &types)
     }
 
-    /// The rows of the file as blocks of at most `batch_rows`.
+    /// The rows of the file as blocks of at most `batch_rows` rows and `block_bytes` measured bytes. Rows are decoded
+    /// up to 1,024 at a time, fewer if they are estimated to be long; a block exceeds `block_bytes` only if that many
+    /// rows alone do. Beyond 2 GiB of text in one column of them the file fails as `corrupt`. While a block is put
+    /// together its memory is needed twice, and one decoded batch may wait for the next block.
     ///
     /// # Errors
     /// `Data` with code `incompatible_type` or `unsupported_type` if a bound column cannot be converted without loss.
@@ -79,8 +82,9 @@ impl ParquetFile {
         schema: Arc<TableSchema>,
         binding: Arc<Binding>,
         batch_rows: usize,
+        block_bytes: usize,
     ) -> Result<ParquetBlocks, Failure> {
-        ParquetBlocks::open(self, schema, &binding, batch_rows.max(1))
+        ParquetBlocks::open(self, schema, &binding, batch_rows.max(1), block_bytes.max(1))
     }
 
     /// Refuses bytes that stand for something of their own and would only be mistaken for text.

@@ -6,6 +6,7 @@
 
 pub(crate) mod decimal;
 pub(crate) mod number;
+pub(crate) mod plain;
 pub(crate) mod time;
 
 #[cfg(test)]

@@ -53,20 +53,29 @@ fn magnitude(digits: &[u8]) -> Option<u64> {
 }
 
 /// A float: digits with point and exponent, or `nan`, `inf`, `infinity` in any case. Digits that stand for more than
-/// the largest float are refused instead of becoming infinite.
+/// the largest float are refused instead of becoming infinite, and digits too small for any float instead of zero.
 pub(crate) fn float64(cell: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(trimmed(cell)).ok()?;
-    text.parse::<f64>().ok().filter(|value| value.is_finite() || !has_digits(text))
+    let in_range =
+        |value: &f64| if *value == 0.0 { !has_mantissa(text) } else { value.is_finite() || !has_digits(text) };
+    text.parse::<f64>().ok().filter(in_range)
 }
 
 /// Like [`float64`], in 32 bits.
 pub(crate) fn float32(cell: &[u8]) -> Option<f32> {
     let text = std::str::from_utf8(trimmed(cell)).ok()?;
-    text.parse::<f32>().ok().filter(|value| value.is_finite() || !has_digits(text))
+    let in_range =
+        |value: &f32| if *value == 0.0 { !has_mantissa(text) } else { value.is_finite() || !has_digits(text) };
+    text.parse::<f32>().ok().filter(in_range)
 }
 
 fn has_digits(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a digit other than zero stands in front of the exponent.
+fn has_mantissa(text: &str) -> bool {
+    text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 /// `true`, `t`, `yes`, `y`, `1` and `false`, `f`, `no`, `n`, `0`, in any case.

@@ -12,7 +12,7 @@ use connector_core::types::ColumnType;
 use connector_decode::csv::{CsvDecoder, CsvOptions, RawBlock};
 use proptest::prelude::*;
 
-use crate::support::{check_block, column, decode, ends_in_quotes, messages, records};
+use crate::support::{check_block, column, decode, decode_with, ends_in_quotes, messages, records};
 
 fn cell() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -216,4 +216,53 @@ fn the_raw_text_of_a_huge_record_is_cut() {
     let block = decode(vec![Column::nullable("a", ColumnType::Int64)], text.as_bytes());
     assert_eq!(block.rejected[0].raw.as_ref().map(Vec::len), Some(MAX_RAW_BYTES));
     assert!(block.rejected[0].errors[0].message.len() < 200);
+}
+
+#[test]
+fn an_inferred_column_takes_only_what_inference_takes() {
+    let inferred = CsvOptions { inferred: true, ..CsvOptions::default() };
+    let cases: [(ColumnType, &[&str], &[&str]); 3] = [
+        (ColumnType::Int64, &["10001", "-5", " 7", "0"], &["02134", "+5", "-0", "-01", "1.0"]),
+        (
+            ColumnType::Float64,
+            &["0.5", "12", "-0.25", "1e5", "9007199254740992"],
+            &["9007199254740993", "0012", "+1.5", "nan", "INF", "-inf", "1.0000000000000001"],
+        ),
+        (ColumnType::Bool, &["true", "False"], &["1", "0", "yes", "f"]),
+    ];
+    for (ty, good, bad) in cases {
+        let wide = || vec![Column::nullable("a", ty), Column::nullable("b", ColumnType::String)];
+        let text: String = good.iter().chain(bad).map(|cell| format!("{cell},\n")).collect();
+        let block = decode_with(wide(), text.as_bytes(), &inferred);
+        check_block(&block);
+        assert_eq!(block.rows.num_rows(), good.len(), "{ty}");
+        let wanted: Vec<Vec<String>> =
+            bad.iter().map(|cell| vec![format!("value '{cell}' on column 'a' is not {ty}")]).collect();
+        let found: Vec<Vec<String>> = messages(&block).into_iter().map(|(_, texts)| texts).collect();
+        assert_eq!(found, wanted);
+    }
+    let declared = decode(vec![Column::nullable("a", ColumnType::Int64)], b"02134\n+5\n-0\n");
+    assert_eq!(declared.rows.column(0).as_primitive::<Int64Type>().values(), &[2134, 5, 0]);
+}
+
+#[test]
+fn only_the_first_rejected_rows_keep_their_details() {
+    let options = CsvOptions { rejected_details: 3, ..CsvOptions::default() };
+    let columns = vec![Column::nullable("a", ColumnType::Int64), Column::nullable("b", ColumnType::Int64)];
+    // The first bad rows of column b come before those of column a.
+    let text = b"1,x\n1,1\n1\n1,x\nx,x\nx,1\n1\nx,1\n";
+    let block = decode_with(columns, text, &options);
+    assert_eq!((block.records, block.rows.num_rows()), (8, 1));
+    let found: Vec<_> = block.rejected.iter().map(|row| (row.ordinal, row.errors.len(), row.raw.is_some())).collect();
+    let kept = |ordinal| (ordinal, 1, true);
+    let bare = |ordinal| (ordinal, 0, false);
+    assert_eq!(found, [kept(0), kept(2), kept(3), bare(4), bare(5), bare(6), bare(7)]);
+}
+
+#[test]
+fn a_row_keeps_at_most_32_errors() {
+    let columns = (0..40).map(|index| Column::nullable(format!("c{index}"), ColumnType::Int64)).collect();
+    let block = decode(columns, format!("{}x\n", "x,".repeat(39)).as_bytes());
+    assert_eq!(block.rejected[0].errors.len(), 32);
+    assert_eq!(block.rejected[0].errors[31].column, "c31");
 }

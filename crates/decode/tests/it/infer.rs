@@ -95,7 +95,7 @@ proptest! {
         let kind = rows[0][column].clone();
         let lines: String = rows.iter().map(|row| format!("{},{kind},{}\n", row[0], row[2])).collect();
         let text = format!("x,y,z\n{lines}");
-        let options = CsvOptions::default();
+        let options = CsvOptions { inferred: true, ..CsvOptions::default() };
         let inferred = infer::csv(text.as_bytes(), true, &options).expect("infers");
         let binding = bind(&inferred.schema, &inferred.file_columns, None).expect("binds");
         let header = read_header(text.as_bytes(), true, &options).expect("reads").expect("a header");
@@ -105,4 +105,15 @@ proptest! {
         check_block(&block);
         prop_assert_eq!(block.rejected.len(), 0, "{:?}", block.rejected);
     }
+}
+
+#[test]
+fn floats_whose_digits_do_not_survive_stay_strings() {
+    for text in ["1.0000000000000001", "9007199254740993.0", "0.12345678901234567", "1.23456789012345e-320", "1e-400"] {
+        assert_eq!(type_of(&[text]), ColumnType::String, "{text}");
+    }
+    for text in ["0.123456789012345", "0.30000000000000004", "9007199254740992.0", "1.50000000000000000000", "0e-400"] {
+        assert_eq!(type_of(&[text]), ColumnType::Float64, "{text}");
+    }
+    assert_eq!(type_of(&["-0"]), ColumnType::Float64);
 }

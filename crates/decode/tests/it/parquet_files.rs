@@ -273,7 +273,7 @@ fn types_without_a_column_type_are_refused_unless_they_are_not_bound() {
         let reference = connector_core::ports::ReferenceFile { key: "k".into(), columns: file.columns() };
         let schema = TableSchema::new(vec![Column::nullable("id", ColumnType::Int64)]);
         let binding = connector_core::binding::bind(&schema, &file.columns(), Some(&reference)).expect("binds");
-        let blocks = file.blocks(Arc::new(schema), Arc::new(binding), 10).expect("reads");
+        let blocks = file.blocks(Arc::new(schema), Arc::new(binding), 10, usize::MAX).expect("reads");
         let rows: usize = blocks.map(|block| block.expect("reads").rows.num_rows()).sum();
         assert_eq!(rows, 2);
     }
@@ -289,7 +289,12 @@ fn columns_may_change_places_and_two_may_share_a_source() {
         Column::nullable("again", ColumnType::Int64),
     ]);
     let binding = connector_core::binding::Binding { sources: vec![2, 0, 0], file_columns: 5 };
-    let block = file.blocks(Arc::new(schema), Arc::new(binding), 100).expect("reads").next().expect("one").expect("ok");
+    let block = file
+        .blocks(Arc::new(schema), Arc::new(binding), 100, usize::MAX)
+        .expect("reads")
+        .next()
+        .expect("one")
+        .expect("ok");
     assert_eq!(block.rows.column(0).as_string::<i32>().value(1), "n1");
     assert_eq!(block.rows.column(1), block.rows.column(2));
 }
@@ -311,4 +316,41 @@ fn the_estimate_of_a_row_is_near_what_it_takes() {
     let file = ParquetFile::open(ParquetSource::Bytes(write(vec![("t", texts), ("i", ids)], 500))).expect("opens");
     assert_eq!(file.num_rows(), 2_000);
     assert!((100..250).contains(&file.estimated_row_bytes()), "{}", file.estimated_row_bytes());
+}
+
+#[test]
+fn a_block_is_bounded_in_measured_bytes_whatever_the_dictionary_hides() {
+    let rows = 20_000usize;
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("{:0>4000}", row % 4))));
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter((0..rows).map(|row| (row % 5 != 0).then_some(row as i64))));
+    let batch = RecordBatch::try_from_iter_with_nullable([("t", texts, true), ("i", ids, true)]).expect("a batch");
+    let properties =
+        WriterProperties::builder().set_statistics_enabled(parquet::file::properties::EnabledStatistics::None).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).expect("a writer");
+    writer.write(&batch).expect("writes");
+    let bytes = Bytes::from(writer.into_inner().expect("closes"));
+    assert!(bytes.len() < 200_000, "{}", bytes.len());
+    let file = ParquetFile::open(ParquetSource::Bytes(bytes)).expect("opens");
+    let schema =
+        TableSchema::new(vec![Column::nullable("t", ColumnType::String), column("i", ColumnType::Int64, false, None)]);
+    let binding = Arc::new(connector_core::binding::Binding { sources: vec![0, 1], file_columns: 2 });
+    let blocks = |rows, bytes| file.blocks(Arc::new(schema.clone()), Arc::clone(&binding), rows, bytes).expect("reads");
+    let (mut first, mut good) = (0, Vec::new());
+    for block in blocks(65_536, 10 << 20) {
+        let block = block.expect("reads");
+        check_block(&block);
+        let measured = block.rows.get_array_memory_size();
+        assert!(measured <= 11 << 20, "{measured} bytes in {} rows", block.records);
+        let ordinals: Vec<u64> = block.row_ordinals(first).collect();
+        let ids = block.rows.column(1).as_primitive::<Int64Type>().values();
+        assert!(
+            ordinals.iter().map(|ordinal| *ordinal as i64).eq(ids.iter().copied()),
+            "ordinals are those of the file"
+        );
+        good.extend(ordinals);
+        first += block.records;
+    }
+    assert_eq!((first, good.len()), (rows as u64, rows - rows / 5));
+    let records: Vec<u64> = blocks(3_000, usize::MAX).map(|block| block.expect("reads").records).collect();
+    assert!(records.iter().all(|count| *count <= 3_000) && records[0] > 1_024, "{records:?}");
 }

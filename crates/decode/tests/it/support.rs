@@ -35,9 +35,13 @@ pub fn names(names: &[&str]) -> Vec<String> {
 
 /// Decodes one block of records whose file has exactly the schema's columns.
 pub fn decode(columns: Vec<Column>, text: &[u8]) -> Block {
+    decode_with(columns, text, &CsvOptions::default())
+}
+
+pub fn decode_with(columns: Vec<Column>, text: &[u8], options: &CsvOptions) -> Block {
     let sources = (0..columns.len()).collect();
     let binding = Binding { sources, file_columns: columns.len() };
-    let decoder = CsvDecoder::new(Arc::new(TableSchema::new(columns)), Arc::new(binding), &CsvOptions::default());
+    let decoder = CsvDecoder::new(Arc::new(TableSchema::new(columns)), Arc::new(binding), options);
     decoder.decode(&RawBlock { bytes: Bytes::copy_from_slice(text), offset: 0 }).expect("decodes")
 }
 
@@ -52,7 +56,7 @@ pub fn read_all(source: ParquetSource, batch_rows: usize) -> Result<(TableSchema
 /// Reads everything of an open Parquet file as this schema.
 pub fn read_as(file: &ParquetFile, schema: TableSchema, batch_rows: usize) -> Result<Vec<Block>, Failure> {
     let binding = bind(&schema, &file.columns(), None)?;
-    let blocks = file.blocks(Arc::new(schema), Arc::new(binding), batch_rows)?;
+    let blocks = file.blocks(Arc::new(schema), Arc::new(binding), batch_rows, usize::MAX)?;
     blocks.collect()
 }
 

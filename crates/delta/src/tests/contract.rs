@@ -175,6 +175,36 @@ fn a_table_that_forgets_transactions_is_refused() {
 }
 
 #[test]
+fn a_table_in_which_rows_would_be_misread_is_refused() {
+    let cases = [
+        (
+            "\"configuration\":{",
+            "\"configuration\":{\"delta.columnMapping.mode\":\"name\",",
+            Some("columnMapping.mode=name"),
+        ),
+        ("\"configuration\":{", "\"configuration\":{\"delta.columnMapping.mode\":\"none\",", None),
+        ("\"partitionColumns\":[]", "\"partitionColumns\":[\"name\"]", Some("partitioned by name")),
+    ];
+    for (ours, theirs, part) in cases {
+        let bench = Bench::new();
+        let table = bench.created();
+        let log = std::fs::read_to_string(bench.log_file(0)).expect("a log entry");
+        let altered = log.replace(ours, theirs);
+        assert_ne!(log, altered);
+        std::fs::write(bench.log_file(0), altered).expect("written");
+        let (read, commit) = (bench.runtime.block_on(table.read()), bench.batch(1, vec![stage(&table, 0, 3)]));
+        let Some(part) = part else {
+            assert_eq!(bench.commit(&table, &commit), Ok(CommitAnswer::Landed { version: 1 }));
+            continue;
+        };
+        let refused = read.expect_err("refused");
+        assert_eq!((refused.class, refused.code), (ErrorClass::Config, "table_layout"));
+        assert!(refused.message.contains(part) && refused.message.contains("table"), "{}", refused.message);
+        assert_eq!(bench.commit(&table, &commit).expect_err("refused").code, "table_layout");
+    }
+}
+
+#[test]
 fn a_damaged_log_is_a_config_error_that_names_the_table() {
     let bench = Bench::new();
     bench.created();

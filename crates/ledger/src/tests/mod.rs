@@ -112,7 +112,11 @@ impl House {
     }
 
     pub fn page(&self, page: &[SelectedObject]) -> PageOutcome {
-        wait(self.ledger.record_page(&self.import, page.to_vec(), at(1_000))).unwrap()
+        self.page_at(page, 1_000)
+    }
+
+    pub fn page_at(&self, page: &[SelectedObject], now: i64) -> PageOutcome {
+        wait(self.ledger.record_page(&self.import, page.to_vec(), at(now))).unwrap()
     }
 
     pub fn try_claim(&mut self, limit: ClaimLimit, now: i64) -> Result<ClaimAnswer, Failure> {

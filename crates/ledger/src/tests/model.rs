@@ -13,6 +13,7 @@ pub(crate) struct Object {
     pub reason: Option<&'static str>,
     pub reclaimed: bool,
     pub not_before: Option<i64>,
+    pub attempts: u32,
 }
 
 /// How a model's file ends.
@@ -50,7 +51,7 @@ pub(crate) struct Model {
 
 impl Model {
     /// Counts of new, known, skipped, late and deferred objects.
-    pub fn page(&mut self, page: &[Listed]) -> [u64; 5] {
+    pub fn page(&mut self, page: &[Listed], now: i64) -> [u64; 5] {
         let mut counts = [0; 5];
         for listed in page {
             let same = |object: &Object| object.key == listed.key && object.etag == listed.etag;
@@ -85,6 +86,7 @@ impl Model {
                         reason,
                         reclaimed: false,
                         not_before: None,
+                        attempts: 0,
                     });
                 }
                 Some(object) => {
@@ -96,8 +98,15 @@ impl Model {
                         "skipped" => object.reason != Some("overwrite") && state != "skipped",
                         _ => false,
                     };
+                    let returns = object.state == "gone" && object.reason.is_none() && state == "pending";
                     if moves {
                         set(object, state, reason);
+                    }
+                    if returns {
+                        let wait = [None, Some(30), Some(60), Some(120), Some(240), Some(480), Some(960), Some(1_920)];
+                        let wait = wait.get(object.attempts as usize).copied().unwrap_or(Some(3_600));
+                        object.not_before = wait.map(|wait| now + wait);
+                        object.attempts += 1;
                     }
                     counts[if moves { count } else { 1 }] += 1;
                 }
@@ -167,6 +176,7 @@ impl Model {
                 End::Deferred { until } => {
                     set(&mut self.objects[n], "pending", None);
                     self.objects[n].not_before = Some(until);
+                    self.objects[n].attempts += 1;
                 }
             }
         }

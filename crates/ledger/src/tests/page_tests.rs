@@ -107,6 +107,35 @@ fn an_object_that_vanished_and_shows_up_again_is_read() {
 }
 
 #[test]
+fn a_version_that_is_never_what_its_page_says_comes_back_ever_later_and_leaves_the_throttle_to_others() {
+    let mut house = House::new();
+    let page = [object("a", "1", 5), object("b", "1", 6), object("c", "1", 7), object("d", "1", 8)];
+    let (mut now, mut read, mut waits) = (1_000, vec![], vec![]);
+    for _ in 0..12 {
+        house.page_at(&page, now);
+        if let Some(batch) = house.claim(throttled(1), now).batch {
+            read.push(keys(&batch)[0].to_owned());
+            house.commit(&batch, |key| Some(if key == "a" { gone() } else { ingested() }), now);
+            if read.ends_with(&["a".to_owned()]) {
+                waits.push(now);
+            }
+        }
+        now += 60;
+    }
+    // The first return is at once, the second after half a minute, then after one, two and four.
+    assert_eq!(read[..8], ["a", "a", "b", "a", "c", "a", "d", "a"].map(str::to_owned), "{read:?} {waits:?}");
+}
+
+#[test]
+fn a_version_that_vanished_for_another_reason_than_a_read_returns_at_once() {
+    let mut house = House::new();
+    for etag in ["1", "2", "1", "2", "1"] {
+        house.page(&[object("a", etag, 5)]);
+    }
+    assert_eq!(keys(&house.claim_all(1_000)), ["a"]);
+}
+
+#[test]
 fn a_key_that_was_ingested_is_not_read_again_with_other_bytes() {
     let mut house = House::new();
     house.page(&[object("a", "1", 5)]);

@@ -116,8 +116,8 @@ impl Life {
                 selected
             })
             .collect();
-        let got = self.house.page(&selected);
-        assert_eq!([got.new, got.known, got.skipped, got.late, got.deferred], self.model.page(page));
+        let got = self.house.page_at(&selected, self.now);
+        assert_eq!([got.new, got.known, got.skipped, got.late, got.deferred], self.model.page(page, self.now));
     }
 
     fn claim(&mut self, throttle: bool) {
@@ -301,22 +301,24 @@ fn file_name(file: &connector_core::object::ObjectRef) -> ObjectName {
     (file.key.to_string(), file.etag.to_string())
 }
 
-type StoredObject = (String, String, i64, String, Option<String>, bool, Option<i64>);
+type StoredObject = (String, String, i64, String, Option<String>, bool, Option<i64>, u32);
 
 fn row(object: &Object) -> StoredObject {
     let micros = |seconds: i64| seconds * 1_000_000;
     let state = (object.state.to_owned(), object.reason.map(str::to_owned));
     let (key, etag) = name(object);
-    (key, etag, micros(object.modified), state.0, state.1, object.reclaimed, object.not_before.map(micros))
+    let not_before = object.not_before.map(micros);
+    (key, etag, micros(object.modified), state.0, state.1, object.reclaimed, not_before, object.attempts)
 }
 
 fn dump(house: &House) -> Vec<StoredObject> {
     let read = |db: &rusqlite::Connection| {
         let mut statement = db.prepare(
-            "SELECT key, etag, last_modified, state, reason, reclaimed, not_before FROM object ORDER BY key, etag",
+            "SELECT key, etag, last_modified, state, reason, reclaimed, not_before, attempts FROM object
+             ORDER BY key, etag",
         )?;
         let rows = statement.query_map([], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     };

@@ -66,6 +66,38 @@ async fn storage_classes_are_kept_unless_standard() {
 }
 
 #[tokio::test]
+async fn an_archived_object_is_readable_once_its_restore_is_complete() {
+    let restore = |key: &str, progress: &str| {
+        let status = format!("<RestoreStatus>{progress}</RestoreStatus></Contents>");
+        entry(key).replace("STANDARD", "GLACIER").replace("</Contents>", &status)
+    };
+    let entries = [
+        restore(
+            "done",
+            "<IsRestoreInProgress>false</IsRestoreInProgress>\
+                         <RestoreExpiryDate>2026-03-01T00:00:00.000Z</RestoreExpiryDate>",
+        ),
+        restore("going", "<IsRestoreInProgress>true</IsRestoreInProgress>"),
+        restore("unsaid", ""),
+        entry("never").replace("STANDARD", "GLACIER"),
+    ];
+    let server = Server::sequence(vec![listing(&entries, None)]).await;
+    let page = with_keys(&server).connection.bucket("bkt").list_page("", None).await.expect("lists");
+    let classes: Vec<_> = page.objects.iter().map(|object| object.storage_class.as_deref()).collect();
+    assert_eq!(classes, [None, Some("GLACIER"), Some("GLACIER"), Some("GLACIER")]);
+    let request = &server.requests()[0];
+    assert_eq!(request.header("x-amz-optional-object-attributes"), Some("RestoreStatus"));
+}
+
+#[tokio::test]
+async fn weak_etags_are_listed_without_their_mark() {
+    let weak = entry("a").replace("&quot;e-1", "W/&quot;e-1");
+    let server = Server::sequence(vec![listing(&[weak], None)]).await;
+    let page = with_keys(&server).connection.bucket("bkt").list_page("", None).await.expect("lists");
+    assert_eq!(page.objects[0].etag, "e-1");
+}
+
+#[tokio::test]
 async fn what_is_no_whole_listing_is_an_error_and_never_an_empty_bucket() {
     let good = listing_body(&[entry("a"), entry("b")], None);
     let cut = &good[..good.find("<Key>b").expect("there")];

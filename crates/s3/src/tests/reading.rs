@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use connector_core::object::ObjectRef;
 use connector_core::ports::ObjectSource;
 use connector_core::spec::Access;
 
@@ -116,6 +117,17 @@ async fn another_version_is_never_read() {
         let error = world.connection.bucket("bkt").read(&object("k", SIZE), 10..20).await.expect_err("changed");
         expect(&error, "data object_changed", &["s3://bkt/k", "next scan"]);
         assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_the_same_whether_its_etag_is_shown_as_weak_or_not() {
+    for (listed, sent) in [("e-1", "W/\"e-1\""), ("W/\"e-1\"", "\"e-1\""), ("W/\"e-1\"", "W/\"e-1\"")] {
+        let server = Server::sequence(vec![tagged("206 Partial Content", sent, &alphabet(10..20))]).await;
+        let object = ObjectRef { etag: listed.into(), ..object("k", SIZE) };
+        let bytes = with_keys(&server).connection.bucket("bkt").read(&object, 10..20).await.expect(sent);
+        assert_eq!(bytes, alphabet(10..20));
+        assert_eq!(server.requests()[0].header("if-match"), Some("\"e-1\""), "{listed} {sent}");
     }
 }
 
