@@ -79,6 +79,7 @@ pub struct ConnectionActor {
     recovered: bool,
     born: Instant,
     state: ImportState,
+    reason: Option<StateReason>,
     random: fastrand::Rng,
 }
 
@@ -137,6 +138,7 @@ impl ConnectionActor {
             recovered: false,
             born: Instant::now(),
             state: ImportState::Starting,
+            reason: None,
             random,
         }
     }
@@ -190,11 +192,13 @@ impl ConnectionActor {
     }
 
     fn set_state(&mut self, state: ImportState, reason: Option<&Failure>) {
-        if self.state == state && reason.is_none() {
+        let reason = reason.map(StateReason::from);
+        let same_code = self.reason.as_ref().map(|known| &known.code) == reason.as_ref().map(|now| &now.code);
+        if self.state == state && same_code {
             return;
         }
         self.state = state;
-        let reason = reason.map(StateReason::from);
+        self.reason.clone_from(&reason);
         ImportStateChanged { import: &self.labels, generation: self.generation, state, reason: reason.as_ref() }.emit();
         self.supervisor.state.do_send(StateChanged {
             import: self.import().clone(),

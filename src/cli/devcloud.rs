@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use connector_core::secret::Secret;
-use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair};
+use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair, Role};
 
 use super::signals::StopSignals;
 use super::{Ended, VerbResult, output, runtime};
@@ -42,7 +43,16 @@ pub struct Devcloud {
     /// Its secret
     #[arg(long, default_value = "devcloud-secret", env = "DEVCLOUD_SECRET", hide_env_values = true)]
     secret: String,
+    /// A role that the access key may assume, such as arn:aws:iam::000000000000:role/reader; it may read everything
+    #[arg(long)]
+    role: Option<String>,
+    /// The external id that the role demands
+    #[arg(long, requires = "role")]
+    external_id: Option<String>,
 }
+
+/// How long an assumed role lasts, at most.
+const SESSION: Duration = Duration::from_secs(3_600);
 
 impl Devcloud {
     pub fn execute(self) -> VerbResult {
@@ -53,12 +63,21 @@ impl Devcloud {
 
     async fn serve(self) -> Result<ExitCode, Ended> {
         let mut signals = StopSignals::listen()?;
+        let (caller, external_id) = (self.access_key_id.clone(), self.external_id.clone());
+        let role = |arn| Role {
+            arn,
+            external_id,
+            allowed_callers: vec![caller],
+            buckets: None,
+            session: SESSION,
+            write: false,
+        };
         let config = DevCloudConfig {
             folder: self.folder.clone(),
             listen: self.listen,
             region: "us-east-1".to_owned(),
             users: vec![KeyPair { access_key_id: self.access_key_id.clone(), secret: Secret::new(self.secret) }],
-            roles: Vec::new(),
+            roles: self.role.map(role).into_iter().collect(),
             users_may_read: true,
         };
         let cloud = DevCloud::start(config).await.map_err(connector_core::error::Failure::from)?;

@@ -73,7 +73,15 @@ struct Failed {
 impl Status {
     pub fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
-        let status = match ask_running(project.settings.listen.api) {
+        let api = project.settings.listen.api;
+        let running = ask_running(api);
+        let ours = running.filter(|status| {
+            is_of(status, &project) || {
+                output::note(format!("note: another s3-connector answers at {api}; this is what the ledger has"));
+                false
+            }
+        });
+        let status = match ours {
             Some(status) => status,
             None => runtime::block_on(|_| async { from_ledger(&project).await.map_err(Ended::from) })?,
         };
@@ -104,11 +112,24 @@ fn ask_running(api: SocketAddr) -> Option<serde_json::Value> {
     serde_json::from_str(body).ok()
 }
 
+/// Whether a status is that of this configuration: it fills our tables.
+fn is_of(status: &serde_json::Value, project: &Project) -> bool {
+    let tables = |import: &serde_json::Value| import["table"].as_str().map(str::to_owned);
+    let theirs: Vec<String> = status.as_array().into_iter().flatten().filter_map(tables).collect();
+    project.imports.iter().all(|spec| theirs.contains(&table_folder(project, spec).display().to_string()))
+}
+
 /// The status as the ledger has it while no program runs.
 async fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
     let ledger = match SqliteLedger::open_read_only(&project.settings.data_dir) {
         Ok(ledger) => Some(ledger),
-        Err(connector_ledger::LedgerError::Missing { .. }) => None,
+        Err(connector_ledger::LedgerError::Missing { .. }) => {
+            let data_dir = project.settings.data_dir.display();
+            output::note(format!(
+                "note: there is no ledger in {data_dir}: nothing has run with this data directory yet"
+            ));
+            None
+        }
         Err(error) => return Err(error.into()),
     };
     let mut all = Vec::new();

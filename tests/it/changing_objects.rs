@@ -82,7 +82,7 @@ fn a_file_that_fails_half_way_leaves_no_row_and_does_not_hold_back_its_batch_mat
     let once = command.env(SMALLEST_BUDGET.0, SMALLEST_BUDGET.1).output().expect("the program starts");
     let told = String::from_utf8_lossy(&once.stderr);
     assert_eq!(once.status.code(), Some(3), "{told}");
-    let message = format!("row {} of s3://drop/bad.csv", ROWS - 1);
+    let message = format!("row {ROWS} of s3://drop/bad.csv");
     assert!(told.contains(&message) && told.contains("not-a-number"), "'{message}' is missing in: {told}");
 
     let history = home.history("orders");

@@ -24,8 +24,8 @@ impl Handler<Sync> for ConnectionActor {
 
     fn handle(&mut self, _: Sync, ctx: &mut Self::Context) -> Self::Result {
         if self.wanted_pause() {
-            let message = format!("{} is paused; resume it first", self.import());
-            return Box::pin(async move { Err(Failure::config("paused", message)) });
+            let failure = self.paused_failure();
+            return Box::pin(async move { Err(failure) });
         }
         let (sender, receiver) = oneshot::channel();
         self.add_sync(sender, ctx);
@@ -42,8 +42,8 @@ impl Handler<Pause> for ConnectionActor {
 
     fn handle(&mut self, _: Pause, ctx: &mut Self::Context) -> Self::Result {
         self.pace.pause();
-        let message = format!("{} was paused before the sync was done", self.import());
-        self.syncs.end(&Err(Failure::config("paused", message)));
+        let failure = self.paused_failure();
+        self.syncs.end(&Err(failure));
         if self.recovered {
             self.set_state(ImportState::Paused, None);
         }
@@ -68,6 +68,15 @@ impl ConnectionActor {
     /// Whether the import should be paused: what people said last, else what the ledger says.
     pub(super) fn wanted_pause(&self) -> bool {
         self.pause.wanted.unwrap_or_else(|| self.record.as_ref().is_some_and(|record| record.paused))
+    }
+
+    pub(super) fn paused_failure(&self) -> Failure {
+        let message = format!(
+            "{} is paused; resume it first: POST /api/v1/imports/{}/resume while `run` is running",
+            self.import(),
+            self.import()
+        );
+        Failure::config("paused", message)
     }
 
     /// Answers once the wish is durable.

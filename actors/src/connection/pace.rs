@@ -72,6 +72,9 @@ impl ConnectionActor {
             self.pace.batch_ended()
         } else {
             let paused = self.wanted_pause();
+            if paused {
+                self.syncs.end(&Err(self.paused_failure()));
+            }
             self.set_state(if paused { ImportState::Paused } else { ImportState::Running }, None);
             ctx.run_later(FIRST_SCAN_GRACE, |actor, ctx| {
                 let steps = actor.pace.grace_over();

@@ -143,14 +143,14 @@ impl FileJob {
         let count = block.rejected.len() as u64;
         let more = match count - 1 {
             0 => String::new(),
-            more => format!("; {more} more of the next {} rows do not fit either", block.records),
+            more => {
+                format!("; {more} more of rows {} to {} do not fit either", first_row + 1, first_row + block.records)
+            }
         };
-        let message = format!(
-            "row {} of {} does not fit the table: {}{more}",
-            first_row + row.ordinal,
-            self.object().uri(),
-            describe(row)
-        );
+        // People count from 1; a header is no row.
+        let number = first_row + row.ordinal + 1;
+        let message =
+            format!("row {number} of {} does not fit the table: {}{more}", self.object().uri(), describe(row));
         Err(FileError { failure: Failure::data("rejected_rows", message), rows_rejected: count, fatal: false })
     }
 }

@@ -208,3 +208,15 @@ fn large_files_of_one_batch_do_not_keep_their_data_files_open() {
         assert!(most <= 10, "{most} data files were open at once");
     });
 }
+
+#[test]
+fn a_sync_of_an_import_that_turns_out_to_be_paused_is_refused_and_does_not_hang() {
+    System::new().block_on(async {
+        let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
+        ledger.open_import(&name, "bucket").await.expect("opens");
+        ledger.set_paused(&name, true).await.expect("pauses");
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        // Asked for before the ledger was read.
+        assert_eq!(process.sync("orders").await.expect_err("paused").code, "paused");
+    });
+}

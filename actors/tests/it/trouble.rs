@@ -52,7 +52,7 @@ fn a_bad_file_fails_visibly_and_its_batch_mates_land() {
         assert!(failures.contains(&"rejected_rows") && failures.contains(&"unterminated_quote"), "{failures:?}");
         let rejected = counts.recent_failures.iter().find(|failed| failed.code == "rejected_rows").expect("there");
         assert!(
-            rejected.message.contains("row 1 of s3://bucket/2.csv")
+            rejected.message.contains("row 2 of s3://bucket/2.csv")
                 && rejected.message.contains("value 'not a number' on column 'id' is not Int64"),
             "{}",
             rejected.message

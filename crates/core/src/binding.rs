@@ -18,8 +18,8 @@ pub struct Binding {
 /// reference file that the table does not have were left out on purpose: they are ignored.
 ///
 /// # Errors
-/// `Data` with code `missing_column` if the file lacks a column of the table, `new_column` if it brings one that
-/// neither the table nor the reference file has.
+/// `Data` with code `missing_column` if the file lacks a column of the table, `duplicate_column` if it has two that the
+/// table knows by one name, `new_column` if it brings one that neither the table nor the reference file has.
 pub fn bind(
     schema: &TableSchema,
     file_columns: &[String],
@@ -34,10 +34,22 @@ pub fn bind(
         .map(|(column, _)| &*column.source)
         .collect();
     if !missing.is_empty() {
-        let message = format!("the file lacks {}; it has {}", list("column", &missing), short_list(file_columns));
+        let whose = reference.map_or(String::new(), |reference| {
+            format!("; the columns of the table were decided with the file '{}'", reference.key)
+        });
+        let message =
+            format!("the file lacks {}; it has {}{whose}", list("column", &missing), short_list(file_columns));
         return Err(Failure::data("missing_column", message));
     }
     let sources: Vec<usize> = found.into_iter().flatten().collect();
+    let repeated = file_columns
+        .iter()
+        .enumerate()
+        .find(|(index, name)| !sources.contains(index) && schema.columns.iter().any(|column| column.source == **name));
+    if let Some((_, name)) = repeated {
+        let message = format!("the file has more columns named '{name}' than the table; which one is meant?");
+        return Err(Failure::data("duplicate_column", message));
+    }
     let is_known = |name: &str| reference.is_none_or(|reference| reference.columns.iter().any(|known| known == name));
     let new: Vec<&str> = file_columns
         .iter()
@@ -125,6 +137,17 @@ mod tests {
         assert_eq!(both.sources, [1, 0]);
         let error = bind(&schema, &names(&["first-name"]), None).expect_err("one is missing");
         assert!(error.message.contains("column 'first name'"), "{error}");
+    }
+
+    #[test]
+    fn a_repeated_column_is_refused_and_not_dropped() {
+        for file in [["id", "id", "name"], ["id", "name", "name"]] {
+            let reference = ReferenceFile { key: "k".into(), columns: names(&file) };
+            for reference in [None, Some(&reference)] {
+                let error = bind(&schema(&["id", "name"]), &names(&file), reference).expect_err("ambiguous");
+                assert_eq!(error.code, "duplicate_column");
+            }
+        }
     }
 
     #[test]

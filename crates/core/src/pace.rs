@@ -91,10 +91,14 @@ impl Pace {
         self.draining
     }
 
-    /// Recovery is over: the first tick comes at once.
+    /// Recovery is over: the first tick comes at once. If the import is paused, whoever waits for a sync has to be told:
+    /// there is none.
     pub fn recovered(&mut self, paused: bool, now: Duration) -> Vec<Step> {
         self.paused = paused;
         self.idle = true;
+        if paused {
+            self.sync = SyncPhase::None;
+        }
         self.start_ticking(now)
     }
 

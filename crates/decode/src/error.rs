@@ -9,6 +9,11 @@ pub enum DecodeError {
     NoHeader,
     #[error("the file is not utf-8 text: {found}; convert it to utf-8 and upload it again")]
     Encoding { found: String },
+    #[error(
+        "the header '{header}' has no comma but {delimiter:?}, and only commas are read yet; write the file with commas \
+         and upload it again"
+    )]
+    OtherDelimiter { delimiter: char, header: String },
     #[error("the header has {found} columns, more than the limit of {limit}")]
     TooManyColumns { found: usize, limit: usize },
     #[error("the record at byte {offset} (line {line}) is longer than the limit of {limit} bytes{hint}")]
@@ -59,6 +64,7 @@ impl DecodeError {
         match self {
             Self::NoHeader => "no_header",
             Self::Encoding { .. } => "encoding",
+            Self::OtherDelimiter { .. } => "delimiter",
             Self::TooManyColumns { .. } => "too_many_columns",
             Self::RecordTooLong { .. } => "record_too_long",
             Self::UnterminatedQuote { .. } => "unterminated_quote",

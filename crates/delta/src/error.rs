@@ -89,7 +89,7 @@ impl DeltaError {
     /// An error of the file system at `path`.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
                 Self::Denied { path: path.to_owned(), source }
             }
             _ => Self::Storage { path: path.to_owned(), why: source.to_string() },

@@ -43,12 +43,24 @@ pub fn read_header(head: &[u8], whole_file: bool, options: &CsvOptions) -> Resul
         }
         let columns = columns_of(&head[start..end], options)?;
         if !columns.is_empty() {
+            refuse_other_delimiters(&columns)?;
             return Ok(Some(Header { columns, body_offset: end, body_line: scanner.line() }));
         }
         if found.is_none() {
             return Err(DecodeError::NoHeader.into());
         }
         start = end;
+    }
+}
+
+/// A header without a comma that has another usual delimiter is one column by mistake.
+fn refuse_other_delimiters(columns: &[String]) -> Result<(), Failure> {
+    let [only] = columns else { return Ok(()) };
+    match only.chars().find(|letter| matches!(letter, ';' | '\t' | '|')) {
+        Some(delimiter) => {
+            Err(DecodeError::OtherDelimiter { delimiter, header: only.chars().take(100).collect() }.into())
+        }
+        None => Ok(()),
     }
 }
 
