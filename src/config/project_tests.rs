@@ -18,7 +18,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn load_with(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Problems> {
     let instance_secret = |_: &Path| Ok(Secret::new("instance"));
-    load(path, &Surroundings { variable, current_dir: Path::new("/work"), instance_secret: &instance_secret })
+    load(path, &Surroundings { variable, current_dir: Path::new("/srv"), instance_secret: &instance_secret })
 }
 
 fn load_files(files: &[(&str, &str)]) -> Result<Project, Problems> {
@@ -188,7 +188,7 @@ fn an_external_id_is_derived_only_when_needed_and_depends_on_secret_and_name() {
         Err(Failure::config("no_secret", "the data directory is read-only"))
     };
     let none = |_: &str| None;
-    let around = Surroundings { variable: &none, current_dir: Path::new("/work"), instance_secret: &instance_secret };
+    let around = Surroundings { variable: &none, current_dir: Path::new("/srv"), instance_secret: &instance_secret };
     let with_error = folder(&[
         ("connections/shop.connection", ROLE),
         ("datasources/a.datasource", IMPORT),

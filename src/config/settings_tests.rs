@@ -11,7 +11,7 @@ fn read_with(text: &str, variables: &[(&str, &str)]) -> (Settings, Vec<Diagnosti
     let variable = |name: &str| variables.get(name).map(|value| (*value).to_owned());
     let instance_secret = |_: &Path| Err(Failure::config("none", "not asked for"));
     let around =
-        Surroundings { variable: &variable, current_dir: Path::new("/work"), instance_secret: &instance_secret };
+        Surroundings { variable: &variable, current_dir: Path::new("/srv"), instance_secret: &instance_secret };
     parse(&SourceFile::new("config/s3-connector.toml", text), &around)
 }
 
@@ -33,8 +33,8 @@ fn problem(text: &str) -> (&'static str, usize, usize) {
 #[test]
 fn an_empty_file_means_the_defaults() {
     let settings = good("", &[]);
-    assert_eq!(settings.data_dir, Path::new("/work/data"));
-    assert_eq!(settings.destination, Path::new("/work/data/tables"));
+    assert_eq!(settings.data_dir, Path::new("/srv/data"));
+    assert_eq!(settings.destination, Path::new("/srv/data/tables"));
     assert_eq!(settings.listen.metrics.to_string(), "127.0.0.1:9464");
     assert_eq!(settings.listen.api.to_string(), "127.0.0.1:9465");
     assert_eq!(settings.aws, Aws::default());
@@ -75,7 +75,7 @@ level = "debug"
         session_token: Some(Secret::new("token")),
     };
     assert_eq!(settings.data_dir, Path::new("/var/lib/connector"));
-    assert_eq!(settings.destination, Path::new("/work/tables"));
+    assert_eq!(settings.destination, Path::new("/srv/tables"));
     assert_eq!((settings.listen.metrics.port(), settings.listen.api.port()), (1, 2));
     assert_eq!(settings.aws.keys, Some(keys));
     assert_eq!(settings.aws.region.as_deref(), Some("eu-west-1"));
@@ -109,7 +109,7 @@ fn every_key_can_be_overridden_by_its_variable_and_bad_ones_are_named() {
         ("S3_CONNECTOR_LOG_LEVEL", "WARN"),
     ];
     let settings = good("data_dir = \"x\"\n[limits]\ntick = \"60s\"", &overrides);
-    assert_eq!(settings.destination, Path::new("/work/elsewhere/tables"));
+    assert_eq!(settings.destination, Path::new("/srv/elsewhere/tables"));
     assert_eq!(settings.limits.tick, Duration::from_millis(500));
     assert_eq!((settings.limits.files_per_tick, settings.limits.memory), (9, MIN_BUDGET));
     assert_eq!(settings.aws.keys.map(|keys| keys.access_key_id).as_deref(), Some("id"));
