@@ -117,3 +117,13 @@ fn floats_whose_digits_do_not_survive_stay_strings() {
     }
     assert_eq!(type_of(&["-0"]), ColumnType::Float64);
 }
+
+#[test]
+fn a_header_with_another_delimiter_and_no_comma_is_refused_by_name() {
+    for (head, delimiter) in [("id;name\n1;a\n", "';'"), ("id\tname\n1\ta\n", "'\\t'"), ("id|name\n1|a\n", "'|'")] {
+        let failure = infer::csv(head.as_bytes(), true, &CsvOptions::default()).expect_err(head);
+        assert_eq!(failure.code, "delimiter");
+        assert!(failure.message.contains(delimiter), "{failure}");
+    }
+    assert!(infer::csv(b"id;x,name\n1,a\n", true, &CsvOptions::default()).is_ok(), "it has a comma");
+}
