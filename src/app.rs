@@ -135,7 +135,7 @@ impl App {
             let answer = self.supervisor.send(Sync { import: import.clone() }).await;
             let result = answer.unwrap_or_else(|_| Err(Failure::bug("supervisor_gone", "the supervisor ended")));
             match result {
-                Err(failure) if failure.class != ErrorClass::Config && attempt < SYNC_ATTEMPTS => {
+                Err(failure) if may_pass(&failure) && attempt < SYNC_ATTEMPTS => {
                     tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
                     attempt += 1;
                 }
@@ -161,9 +161,27 @@ impl App {
     }
 }
 
+/// Whether the same sync may go better in a moment. What the user must change, and bad data, will not.
+fn may_pass(failure: &Failure) -> bool {
+    !matches!(failure.class, ErrorClass::Config | ErrorClass::Data)
+}
+
 /// The folder of an import's table.
 pub fn table_folder(project: &Project, spec: &ImportSpec) -> std::path::PathBuf {
     project.settings.destination.join(spec.name.as_str())
+}
+
+/// The folder of an import's quarantine table, beside its table.
+pub fn quarantine_folder(project: &Project, spec: &ImportSpec) -> std::path::PathBuf {
+    project.settings.destination.join(format!("{}{}", spec.name, connector_core::quarantine::SUFFIX))
+}
+
+/// A table in a folder, which need not exist.
+///
+/// # Errors
+/// If the path cannot be used.
+pub fn open_table(folder: &Path, io: &Handle) -> Result<DeltaTable, Failure> {
+    DeltaTable::new(folder, io.clone()).map_err(Failure::from)
 }
 
 fn seats(project: &Project, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<ImportSeat> {
@@ -175,15 +193,16 @@ fn seats(project: &Project, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<Im
             .entry(spec.connection.name.clone())
             .or_insert_with(|| connect(spec, Arc::clone(&world.clock)))
             .clone();
-        let (bucket, folder) = (spec.uri.bucket().to_owned(), table_folder(project, spec));
+        let bucket = spec.uri.bucket().to_owned();
+        let (table, quarantine) = (table_folder(project, spec), quarantine_folder(project, spec));
         let (ledger, io) = (Arc::clone(ledger), world.io.clone());
         let ports = move || {
             let source = connection.clone()?.bucket(bucket.as_str());
-            let destination = DeltaTable::new(&folder, io.clone())?;
             Ok(ImportPorts {
                 source: Arc::new(source) as Arc<dyn ObjectSource>,
                 ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-                destination: Arc::new(destination) as Arc<dyn Destination>,
+                table: Arc::new(open_table(&table, &io)?) as Arc<dyn Destination>,
+                quarantine: Arc::new(open_table(&quarantine, &io)?) as Arc<dyn Destination>,
             })
         };
         seats.push(ImportSeat { spec: Arc::new(spec.clone()), seat: Seat(index), ports: Arc::new(ports) });

@@ -1,27 +1,29 @@
 //! AppenderActor: encodes blocks into data files, closes them, and commits one batch at a time.
 //!
-//! A *lane* is one open data file. Its writer travels to the CPU pool and back for each block; the lane's lock keeps
-//! its blocks in order. The credit of a block stays with its lane for as long as the writer buffers its rows.
+//! A *lane* is one open data file of the table and one of the quarantine table. Its writers travel to the CPU pool and
+//! back for each block; the lane's lock keeps its blocks in order. The credit of a block stays with its lane for as long
+//! as the writers buffer its rows.
+
+mod write;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
-use connector_core::block::Block;
 use connector_core::error::Failure;
-use connector_core::ports::{DataFileWriter, Destination, RowOrigin, StagedFile};
-use connector_core::schema::TableSchema;
+use connector_core::ports::Destination;
 use connector_decode::JobLost;
 use tokio::sync::Mutex;
 
+use self::write::{WriteJob, Writers};
 use crate::connection::ConnectionActor;
 use crate::credit::Credit;
 use crate::exit_guard::ExitGuard;
 use crate::io::{IoTasks, TaskPanicked};
 use crate::messages::appending::{
-    BatchClosed, CheckStaged, CloseBatch, CloseLane, CommitAnswered, CommitBatch, CreateTable, DiscardLane, Lane,
-    ReadTable, StageBlocks, StagedChecked, TableCreated, TableRead,
+    BatchClosed, BothTables, CheckStaged, CloseBatch, CloseLane, CommitAnswered, CommitBatch, CreateTable, DataFiles,
+    DiscardFiles, DiscardLane, Lane, ReadTables, StageBlocks, StagedChecked, TableCreated, TablesRead, Which,
 };
 use crate::world::{ImportPorts, World};
 
@@ -34,13 +36,13 @@ pub struct AppenderActor {
     pub(crate) guard: ExitGuard,
     pub(crate) lanes: BTreeMap<Lane, Arc<Mutex<OpenLane>>>,
     /// Files of the open batch that are complete already.
-    pub(crate) closed: Arc<Mutex<Vec<StagedFile>>>,
+    pub(crate) closed: Arc<Mutex<DataFiles>>,
 }
 
-/// One open data file and the credit for what it buffers.
+/// Open data files and the credit for what they buffer.
 #[derive(Default)]
 pub(crate) struct OpenLane {
-    writer: Option<Box<dyn DataFileWriter>>,
+    writers: Writers,
     held: Vec<Credit>,
 }
 
@@ -53,21 +55,22 @@ impl Handler<StageBlocks> for AppenderActor {
 
     fn handle(&mut self, message: StageBlocks, _: &mut Self::Context) -> Self::Result {
         let lane = Arc::clone(self.lanes.entry(message.lane).or_default());
-        let (world, destination) = (self.world.clone(), Arc::clone(&self.ports.destination));
+        let (world, ports) = (self.world.clone(), self.ports.clone());
         Box::pin(async move {
             let mut lane = lane.lock().await;
-            let writer = lane.writer.take();
+            let writers = std::mem::take(&mut lane.writers);
+            let pressed = world.credit.under_pressure() || message.credit.iter().any(Credit::is_reserve);
             let job = WriteJob {
-                destination,
+                ports,
                 schema: message.schema,
                 origin: message.origin,
                 first_row: message.first_row,
                 blocks: message.blocks,
+                now: message.now,
             };
-            let pressed = world.credit.under_pressure() || message.credit.iter().any(Credit::is_reserve);
-            let written = world.pool.run(move || job.run(writer, pressed)).await;
-            let (writer, buffered) = written.map_err(encoder_lost)??;
-            lane.writer = Some(writer);
+            let written = world.pool.run(move || job.run(writers, pressed)).await;
+            lane.writers = written.map_err(encoder_lost)??;
+            let buffered = lane.writers.buffered_bytes();
             lane.hold(message.credit, buffered);
             Ok(())
         })
@@ -89,39 +92,6 @@ impl OpenLane {
     }
 }
 
-/// Encodes blocks; runs on the CPU pool.
-struct WriteJob {
-    destination: Arc<dyn Destination>,
-    schema: Arc<TableSchema>,
-    origin: RowOrigin,
-    first_row: u64,
-    blocks: Vec<Block>,
-}
-
-impl WriteJob {
-    fn run(
-        self,
-        writer: Option<Box<dyn DataFileWriter>>,
-        pressed: bool,
-    ) -> Result<(Box<dyn DataFileWriter>, usize), Failure> {
-        let mut writer = match writer {
-            Some(writer) => writer,
-            None => self.destination.open_writer(&self.schema)?,
-        };
-        let mut first = self.first_row;
-        for block in self.blocks {
-            let ordinals: Vec<u64> = block.row_ordinals(first).collect();
-            writer.write(&block.rows, &self.origin, &ordinals)?;
-            first += block.records;
-        }
-        if pressed {
-            writer.flush()?;
-        }
-        let buffered = writer.buffered_bytes();
-        Ok((writer, buffered))
-    }
-}
-
 impl Handler<DiscardLane> for AppenderActor {
     type Result = ResponseFuture<()>;
 
@@ -130,11 +100,9 @@ impl Handler<DiscardLane> for AppenderActor {
         let pool = self.world.pool.clone();
         Box::pin(async move {
             let Some(lane) = lane else { return };
-            let writer = lane.lock().await.writer.take();
-            if let Some(writer) = writer {
-                // A panic here leaves an unreferenced file behind, which is harmless.
-                let _ = pool.run(move || writer.discard()).await;
-            }
+            let writers = std::mem::take(&mut lane.lock().await.writers);
+            // A panic here leaves an unreferenced file behind, which is harmless.
+            let _ = pool.run(move || writers.discard()).await;
         })
     }
 }
@@ -148,9 +116,9 @@ impl Handler<CloseLane> for AppenderActor {
         Box::pin(async move {
             let Some(lane) = lane else { return Ok(()) };
             // The lane goes with this scope, and with it the credit that it held.
-            let writer = lane.lock().await.writer.take();
-            let file = close(&pool, writer).await?;
-            closed.lock().await.extend(file);
+            let writers = std::mem::take(&mut lane.lock().await.writers);
+            let files = close(&pool, writers).await?;
+            closed.lock().await.extend(files);
             Ok(())
         })
     }
@@ -162,20 +130,20 @@ impl Handler<CloseBatch> for AppenderActor {
     fn handle(&mut self, message: CloseBatch, _: &mut Self::Context) {
         let lanes = std::mem::take(&mut self.lanes);
         let closed = std::mem::take(&mut self.closed);
-        let (pool, destination) = (self.world.pool.clone(), Arc::clone(&self.ports.destination));
+        let (pool, ports) = (self.world.pool.clone(), self.ports.clone());
         self.tasks.spawn("close batch", self.connection.clone(), async move {
             let mut files = std::mem::take(&mut *closed.lock().await);
             let mut result = Ok(());
             for lane in lanes.into_values() {
-                let writer = lane.lock().await.writer.take();
-                match close(&pool, writer).await {
-                    Ok(file) => files.extend(file),
+                let writers = std::mem::take(&mut lane.lock().await.writers);
+                match close(&pool, writers).await {
+                    Ok(more) => files.extend(more),
                     Err(failure) => result = Err(failure),
                 }
             }
             if result.is_err() {
                 // Nobody will refer to them; on a full disk they would be in the way.
-                destination.discard(&files).await;
+                discard(&ports, &files).await;
             }
             BatchClosed { generation: message.generation, seq: message.seq, result: result.map(|()| files) }
         });
@@ -190,25 +158,44 @@ fn encoder_lost(lost: JobLost) -> Failure {
     }
 }
 
-async fn close(
-    pool: &connector_decode::Pool,
-    writer: Option<Box<dyn DataFileWriter>>,
-) -> Result<Option<StagedFile>, Failure> {
-    let Some(writer) = writer else { return Ok(None) };
-    pool.run(move || writer.finish()).await.map_err(encoder_lost)?
+async fn close(pool: &connector_decode::Pool, writers: Writers) -> Result<DataFiles, Failure> {
+    pool.run(move || writers.finish()).await.map_err(encoder_lost)?
+}
+
+async fn discard(ports: &ImportPorts, files: &DataFiles) {
+    ports.table.discard(&files.table).await;
+    ports.quarantine.discard(&files.quarantine).await;
+}
+
+impl Handler<DiscardFiles> for AppenderActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: DiscardFiles, _: &mut Self::Context) -> Self::Result {
+        let ports = self.ports.clone();
+        Box::pin(async move { discard(&ports, &message.files).await })
+    }
 }
 
 impl AppenderActor {
     /// Table work: awaited on the I/O runtime, told to the ConnectionActor.
-    fn table_task<M, F>(&mut self, task: &'static str, work: impl FnOnce(Arc<dyn Destination>) -> F)
+    fn table_task<M, F>(&mut self, task: &'static str, work: impl FnOnce(ImportPorts) -> F)
     where
         F: Future<Output = M> + Send + 'static,
         M: actix::Message + Send + 'static,
         M::Result: Send,
         ConnectionActor: Handler<M>,
     {
-        let future = work(Arc::clone(&self.ports.destination));
+        let future = work(self.ports.clone());
         self.tasks.spawn(task, self.connection.clone(), future);
+    }
+}
+
+impl ImportPorts {
+    fn destination(&self, which: Which) -> &Arc<dyn Destination> {
+        match which {
+            Which::Table => &self.table,
+            Which::Quarantine => &self.quarantine,
+        }
     }
 }
 
@@ -216,19 +203,22 @@ impl Handler<CommitBatch> for AppenderActor {
     type Result = ();
 
     fn handle(&mut self, message: CommitBatch, _: &mut Self::Context) {
-        self.table_task("commit", |table| async move {
-            let result = table.commit(&message.commit).await;
+        self.table_task("commit", |ports| async move {
+            let result = ports.destination(message.which).commit(&message.commit).await;
             CommitAnswered { generation: message.generation, result }
         });
     }
 }
 
-impl Handler<ReadTable> for AppenderActor {
+impl Handler<ReadTables> for AppenderActor {
     type Result = ();
 
-    fn handle(&mut self, message: ReadTable, _: &mut Self::Context) {
-        self.table_task("read table", |table| async move {
-            TableRead { generation: message.generation, result: table.read().await }
+    fn handle(&mut self, message: ReadTables, _: &mut Self::Context) {
+        self.table_task("read tables", |ports| async move {
+            let read = async {
+                Ok(BothTables { table: ports.table.read().await?, quarantine: ports.quarantine.read().await? })
+            };
+            TablesRead { generation: message.generation, result: read.await }
         });
     }
 }
@@ -237,9 +227,10 @@ impl Handler<CreateTable> for AppenderActor {
     type Result = ();
 
     fn handle(&mut self, message: CreateTable, _: &mut Self::Context) {
-        self.table_task("create table", |table| async move {
-            let result = table.create(message.import, &message.schema).await;
-            TableCreated { generation: message.generation, result }
+        self.table_task("create table", |ports| async move {
+            let CreateTable { generation, which, import, schema } = message;
+            let result = ports.destination(which).create(import, &schema).await;
+            TableCreated { generation, which, result }
         });
     }
 }
@@ -248,9 +239,13 @@ impl Handler<CheckStaged> for AppenderActor {
     type Result = ();
 
     fn handle(&mut self, message: CheckStaged, _: &mut Self::Context) {
-        self.table_task("check staged files", |table| async move {
-            let result = table.staged_files_intact(&message.files).await;
-            StagedChecked { generation: message.generation, result }
+        self.table_task("check staged files", |ports| async move {
+            let DataFiles { table, quarantine } = &message.files;
+            let check = async {
+                Ok(ports.table.staged_files_intact(table).await?
+                    && ports.quarantine.staged_files_intact(quarantine).await?)
+            };
+            StagedChecked { generation: message.generation, result: check.await }
         });
     }
 }

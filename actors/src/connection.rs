@@ -6,17 +6,19 @@
 //! | `connection.rs` | its parts, its birth and its end |
 //! | `protocol` | carries out what the commit state machine asks for |
 //! | `batch` | the open batch: which files are decoded, how each ended |
-//! | `table` | what the table is: its schema, its reference file, its creation |
+//! | `plan` | what each file of the batch brings, decided before any is read |
+//! | `table` | what the tables are: their schema, the reference file, their creation |
 //! | `pace` | scans, claims and ticks, as the pace state machine asks for |
 //! | `control` | pause, resume, sync, drain |
 
 mod batch;
 mod control;
 mod pace;
+mod plan;
 mod protocol;
 mod table;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
@@ -37,11 +39,11 @@ use self::control::PauseWish;
 use self::pace::{OpenTick, SyncWaiters};
 use self::table::TableView;
 use crate::appender::AppenderActor;
-use crate::decoder::DecoderActor;
+use crate::decoder::{DecoderActor, Files};
 use crate::exit_guard::ExitGuard;
 use crate::io::{IoTasks, TaskPanicked};
 use crate::lister::ListerActor;
-use crate::messages::appending::ReadTable;
+use crate::messages::appending::ReadTables;
 use crate::messages::supervision::{ActorKind, BatchCommitted, ChildExited, ExitReason, StateChanged};
 use crate::world::{ImportPorts, ImportSeat, World};
 
@@ -93,7 +95,7 @@ struct Children {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) enum LedgerAnswered {
-    Opened(Result<ImportRecord, Failure>),
+    Opened(Result<Box<ImportRecord>, Failure>),
     SchemaDecided(Result<(), Failure>),
     TableNoted(Result<(), Failure>),
     Claimed(Result<ClaimAnswer, Failure>),
@@ -169,8 +171,7 @@ impl ConnectionActor {
             appender: appender.clone(),
             tasks: tasks(),
             guard: guard(ActorKind::Decoder),
-            queue: VecDeque::new(),
-            in_flight: 0,
+            files: Files::default(),
         }
         .start();
         let lister = ListerActor {
@@ -247,7 +248,7 @@ impl Actor for ConnectionActor {
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         let bucket = self.spec.uri.bucket().to_owned();
         self.tasks.spawn("open import", ctx.address(), async move {
-            LedgerAnswered::Opened(ledger.open_import(&import, &bucket).await)
+            LedgerAnswered::Opened(ledger.open_import(&import, &bucket).await.map(Box::new))
         });
     }
 }
@@ -258,7 +259,7 @@ impl Handler<LedgerAnswered> for ConnectionActor {
     fn handle(&mut self, message: LedgerAnswered, ctx: &mut Self::Context) {
         use LedgerAnswered::{Claimed, Closed, Finalised, Opened, PauseStored, SchemaDecided, Staged, TableNoted};
         let failure = match message {
-            Opened(Ok(record)) => return self.ledger_opened(record, ctx),
+            Opened(Ok(record)) => return self.ledger_opened(*record, ctx),
             SchemaDecided(Ok(())) => return self.schema_stored(ctx),
             TableNoted(Ok(())) => return self.table_noted(ctx),
             Claimed(Ok(answer)) => return self.claimed(answer, ctx),
@@ -284,7 +285,7 @@ impl ConnectionActor {
         self.record = Some(record);
         self.store_wish(ctx);
         if let Some(appender) = self.appender() {
-            appender.do_send(ReadTable { generation: self.generation });
+            appender.do_send(ReadTables { generation: self.generation });
         }
     }
 }

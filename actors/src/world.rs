@@ -30,7 +30,9 @@ pub struct World {
 pub struct ImportPorts {
     pub source: Arc<dyn ObjectSource>,
     pub ledger: Arc<dyn Ledger>,
-    pub destination: Arc<dyn Destination>,
+    pub table: Arc<dyn Destination>,
+    /// The table `<name>_quarantine` beside it.
+    pub quarantine: Arc<dyn Destination>,
 }
 
 /// Builds fresh ports for each generation, so that nothing survives that the last one may have broken.

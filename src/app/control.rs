@@ -9,6 +9,7 @@ use connector_actors::messages::control::{Pause, QueryStates, Resume, Sync};
 use connector_actors::supervisor::Supervisor;
 use connector_actors::world::World;
 use connector_core::error::{ErrorClass, Failure};
+use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::ids::{Generation, ImportName};
 use connector_core::ports::Ledger;
 use connector_core::spec::ImportSpec;
@@ -67,6 +68,14 @@ impl Control for SupervisorControl {
         all
     }
 
+    async fn history(&self, import: &str, query: HistoryQuery) -> Result<HistoryPage, ControlError> {
+        Ok(self.ledger.history(&self.import(import)?, query).await?)
+    }
+
+    async fn schema_history(&self, import: &str) -> Result<Vec<SchemaVersion>, ControlError> {
+        Ok(self.ledger.schema_history(&self.import(import)?).await?)
+    }
+
     async fn pause(&self, import: &str) -> Result<(), ControlError> {
         answered(self.supervisor.send(Pause { import: self.import(import)? }).await)
     }
@@ -88,8 +97,14 @@ impl Control for SupervisorControl {
         // Accepted now, done later: the tracker and the log tell how it went.
         self.world.io.spawn(async move {
             match sync.await {
-                Ok(Ok(summary)) => tracing::info!(import = %import, files = summary.files_ingested, rows = summary.rows, "sync finished"),
-                Ok(Err(failure)) => tracing::warn!(import = %import, code = failure.code, reason = %failure, "sync failed"),
+                Ok(Ok(summary)) => {
+                    let (files, rows, rows_quarantined) =
+                        (summary.files_ingested, summary.rows, summary.rows_quarantined);
+                    tracing::info!(import = %import, files, rows, rows_quarantined, "sync finished");
+                }
+                Ok(Err(failure)) => {
+                    tracing::warn!(import = %import, code = failure.code, reason = %failure, "sync failed")
+                }
                 Err(_) => tracing::warn!(import = %import, "sync given up: the program is stopping"),
             }
         });

@@ -150,15 +150,17 @@ fn files(counts: &ImportCounts, state: &str) -> u64 {
 /// Files whose fate is settled, over all imports.
 async fn imported(app: &App) -> u64 {
     let counts = counts(app).await;
-    counts.iter().map(|(_, counts)| files(counts, "ingested") + files(counts, "failed")).sum()
+    let settled = ["ingested", "quarantined", "failed"];
+    counts.iter().map(|(_, counts)| settled.iter().map(|state| files(counts, state)).sum::<u64>()).sum()
 }
 
 async fn summary(app: &App) -> Vec<String> {
     let line = |(name, counts): (String, ImportCounts)| {
         format!(
-            "{name}: {} files with {} rows are in the table, {} failed, {} wait",
+            "{name}: {} files with {} rows are in the table, {} rows in quarantine, {} files failed, {} wait",
             files(&counts, "ingested"),
             counts.rows,
+            counts.rows_quarantined,
             files(&counts, "failed"),
             counts.backlog_files
         )

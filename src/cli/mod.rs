@@ -1,11 +1,14 @@
 //! The command line: one file for each verb, each a thin client of the rest.
 
 mod check;
+mod datasource;
 mod demo;
 mod devcloud;
+mod history;
 mod once;
 mod output;
 mod project;
+mod quarantine;
 mod run;
 mod runtime;
 mod signals;
@@ -17,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use connector_core::error::{ErrorClass, Failure};
 
-/// Watches S3 buckets and ingests every new CSV and Parquet file exactly once into a Delta Lake table.
+/// Watches S3 buckets and ingests every new CSV, NDJSON and Parquet file exactly once into a Delta Lake table.
 #[derive(Parser)]
 #[command(name = "s3-connector", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
@@ -32,6 +35,8 @@ Examples:
   s3-connector run           import each minute what has landed
   s3-connector run --once    import everything that is new, and end
   s3-connector status        how far is it?
+  s3-connector history       what has been imported, file by file
+  s3-connector quarantine ls what did not fit, and why
 
 Exit codes:
   0    all well
@@ -62,6 +67,13 @@ enum Verb {
     Check(check::Check),
     /// Show how far each import is
     Status(status::Status),
+    /// Show the batches of an import, their files, and the versions of its schema
+    History(history::History),
+    /// Show, search and export the rows that do not fit
+    Quarantine(quarantine::Quarantine),
+    /// Look at a data source's files, and at how its table differs from its file
+    #[command(name = "datasource")]
+    DataSource(datasource::DataSource),
 }
 
 /// Runs the program and says how it went.
@@ -73,6 +85,9 @@ pub fn main() -> ExitCode {
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
+        Verb::History(verb) => verb.execute(),
+        Verb::Quarantine(verb) => verb.execute(),
+        Verb::DataSource(verb) => verb.execute(),
     };
     match result {
         Ok(code) => code,

@@ -40,6 +40,8 @@ pub(super) async fn run(mut project: Project, io: Handle) -> Result<ExitCode, En
 struct Synced {
     ingested: u64,
     rows: u64,
+    quarantined: u64,
+    /// Files that do not fit as a whole, and files that cannot be read.
     failed: u64,
     deferred: u64,
     failure: Option<Failure>,
@@ -56,14 +58,16 @@ async fn sync(app: &App, import: &ImportName) -> Synced {
     Synced {
         ingested: more("ingested"),
         rows: after.rows.saturating_sub(before.rows),
-        failed: more("failed"),
+        quarantined: after.rows_quarantined.saturating_sub(before.rows_quarantined),
+        failed: more("failed") + more("quarantined"),
         deferred: result.as_ref().map_or(0, |summary| summary.files_deferred),
         failure: result.err(),
     }
 }
 
 fn summarise(app: &App, names: &[ImportName], results: &[Synced]) -> ExitCode {
-    let mut rows = vec![["IMPORT", "FILES", "ROWS", "FAILED", "DEFERRED", "TABLE"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["IMPORT", "FILES", "ROWS", "QUARANTINED", "FAILED", "DEFERRED", "TABLE"].map(str::to_owned).to_vec()];
     let mut worst: Option<ErrorClass> = None;
     for (name, synced) in names.iter().zip(results) {
         let spec = app.project().imports.iter().find(|spec| spec.name == *name);
@@ -72,12 +76,16 @@ fn summarise(app: &App, names: &[ImportName], results: &[Synced]) -> ExitCode {
             output::error(&format!("{name}: {failure}"));
         }
         worst = worse(worst, class_of(synced));
-        let counts = [synced.ingested, synced.rows, synced.failed, synced.deferred].map(|count| count.to_string());
+        let counts = [synced.ingested, synced.rows, synced.quarantined, synced.failed, synced.deferred];
+        let counts = counts.map(|count| count.to_string());
         rows.push([vec![name.to_string()], counts.to_vec(), vec![table]].concat());
     }
     output::table(&rows);
     if worst == Some(ErrorClass::Data) {
-        output::note("some files failed; `s3-connector status` says which and why");
+        output::note("some files failed or do not fit; `s3-connector status` says which and why");
+    }
+    if results.iter().any(|synced| synced.quarantined > 0) {
+        output::note("some rows do not fit and are in quarantine; `s3-connector quarantine ls` says why");
     }
     worst.map_or(ExitCode::SUCCESS, code_of)
 }

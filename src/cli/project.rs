@@ -4,6 +4,9 @@ use std::path::Path;
 
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::secret::Secret;
+use connector_core::spec::ImportSpec;
+use connector_datafile::suggest::nearest;
+use connector_ledger::LedgerReader;
 
 use super::{ConfigFolder, Ended, output};
 use crate::app::{INSTANCE_SECRET, make_folder};
@@ -33,6 +36,31 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             Err(Ended::Told(ErrorClass::Config))
         }
     }
+}
+
+/// The import of a data source.
+///
+/// # Errors
+/// If there is none of this name; the message has one that is spelled alike.
+pub fn import<'a>(project: &'a Project, name: &str) -> Result<&'a ImportSpec, Failure> {
+    let names = || project.imports.iter().map(|spec| spec.name.as_str());
+    project.imports.iter().find(|spec| spec.name.as_str() == name).ok_or_else(|| {
+        let hint = match nearest(name, names()) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => format!("; there are: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        Failure::config("unknown_data_source", format!("there is no data source {name} with an import{hint}"))
+    })
+}
+
+/// The ledger of the data directory, for reading; `None`, and a note, if there is none yet.
+pub fn open_ledger(project: &Project) -> Result<Option<LedgerReader>, Failure> {
+    let ledger = LedgerReader::open(&project.settings.data_dir)?;
+    if ledger.is_none() {
+        let data_dir = project.settings.data_dir.display();
+        output::note(format!("note: there is no ledger in {data_dir}: nothing has run with this data directory yet"));
+    }
+    Ok(ledger)
 }
 
 fn instance_secret(data_dir: &Path) -> Result<Secret, Failure> {

@@ -8,11 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::error::Failure;
-use connector_core::ports::{ImportCounts, Ledger};
-use connector_ledger::SqliteLedger;
+use connector_core::ports::ImportCounts;
 use serde::Deserialize;
 
-use super::{ConfigFolder, Ended, VerbResult, output, project, runtime};
+use super::{ConfigFolder, VerbResult, output, project};
 use crate::app::table_folder;
 use crate::config::Project;
 
@@ -52,6 +51,9 @@ struct Reason {
 struct Counts {
     files: std::collections::BTreeMap<String, u64>,
     rows: u64,
+    rows_quarantined: u64,
+    schema_version: u32,
+    reference: Option<String>,
     backlog_files: u64,
     backlog_bytes: u64,
     watermark: Option<Watermark>,
@@ -83,7 +85,7 @@ impl Status {
         });
         let status = match ours {
             Some(status) => status,
-            None => runtime::block_on(|_| async { from_ledger(&project).await.map_err(Ended::from) })?,
+            None => from_ledger(&project)?,
         };
         if self.json {
             output::line(status.to_string());
@@ -120,23 +122,13 @@ fn is_of(status: &serde_json::Value, project: &Project) -> bool {
 }
 
 /// The status as the ledger has it while no program runs.
-async fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
-    let ledger = match SqliteLedger::open_read_only(&project.settings.data_dir) {
-        Ok(ledger) => Some(ledger),
-        Err(connector_ledger::LedgerError::Missing { .. }) => {
-            let data_dir = project.settings.data_dir.display();
-            output::note(format!(
-                "note: there is no ledger in {data_dir}: nothing has run with this data directory yet"
-            ));
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
+fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
+    let ledger = project::open_ledger(project)?;
     let mut all = Vec::new();
     for spec in &project.imports {
         let counts = match &ledger {
             // An import that never ran has no counts.
-            Some(ledger) => ledger.counts(&spec.name, SystemClock.now()).await.unwrap_or_default(),
+            Some(ledger) => ledger.counts(&spec.name, SystemClock.now())?.unwrap_or_default(),
             None => ImportCounts::default(),
         };
         all.push(serde_json::json!({
@@ -155,22 +147,37 @@ async fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
 }
 
 fn show(imports: &[Shown]) {
-    let heading =
-        ["IMPORT", "STATE", "SCHEDULE", "INGESTED", "FAILED", "SKIPPED", "BACKLOG", "ROWS", "WATERMARK", "READS"];
+    let heading = [
+        "IMPORT",
+        "STATE",
+        "SCHEDULE",
+        "INGESTED",
+        "FAILED",
+        "SKIPPED",
+        "BACKLOG",
+        "ROWS",
+        "QUARANTINED",
+        "WATERMARK",
+        "READS",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for import in imports {
         let counts = &import.counts;
-        let files = |state: &str| counts.files.get(state).copied().unwrap_or(0).to_string();
+        let files = |states: &[&str]| {
+            let count = |state: &&str| counts.files.get(*state).copied().unwrap_or(0);
+            states.iter().map(count).sum::<u64>().to_string()
+        };
         let watermark = counts.watermark.as_ref().map_or("-", |watermark| watermark.last_modified.as_str());
         rows.push(vec![
             import.import.clone(),
             import.state.clone(),
             import.schedule.clone(),
-            files("ingested"),
-            files("failed"),
-            files("skipped"),
+            files(&["ingested", "quarantined"]),
+            files(&["failed"]),
+            files(&["skipped"]),
             format!("{} ({})", counts.backlog_files, output::bytes(counts.backlog_bytes)),
             counts.rows.to_string(),
+            counts.rows_quarantined.to_string(),
             watermark.to_owned(),
             import.uri.clone(),
         ]);
@@ -178,11 +185,20 @@ fn show(imports: &[Shown]) {
     output::table(&rows);
     for import in imports {
         output::line(format!("\n{}: table {}", import.import, import.table));
+        let counts = &import.counts;
+        if counts.schema_version > 0 {
+            let reference = counts.reference.as_ref().map_or(String::new(), |key| format!(", schema reference {key}"));
+            output::line(format!("  schema version {}{reference}", counts.schema_version));
+        }
+        if counts.rows_quarantined > 0 {
+            let rows = counts.rows_quarantined;
+            output::line(format!("  {rows} rows in quarantine: s3-connector quarantine ls {}", import.import));
+        }
         if let Some(reason) = &import.reason {
             output::line(format!("  {} ({}): {}", import.state, reason.code, reason.message));
         }
         for failed in import.counts.recent_failures.iter().take(SHOWN_FAILURES) {
-            output::line(format!("  failed: {} ({}): {}", failed.key, failed.code, failed.message));
+            output::line(format!("  not in the table: {} ({}): {}", failed.key, failed.code, failed.message));
         }
         let more = import.counts.recent_failures.len().saturating_sub(SHOWN_FAILURES);
         if more > 0 {

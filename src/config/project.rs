@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use connector_core::error::Failure;
+use connector_core::evolve::EvolutionRules;
 use connector_core::ids::ImportName;
 use connector_core::secret::Secret;
 use connector_core::spec::{Access, Caller, ConnectionSpec, ImportSpec, StaticKeys};
@@ -260,6 +261,15 @@ fn import_spec(
         from_timestamp: import.from_timestamp.as_ref().map(|time| time.value),
         max_files: import.max_files.as_ref().map_or(settings.limits.files_per_tick, |number| number.value),
         columns: columns.map(|columns| columns.iter().map(|found| found.column.clone()).collect()),
+        partition: datasource.partition.clone(),
+        ttl: datasource.ttl.clone(),
+        evolution: EvolutionRules {
+            evolution: import.evolution,
+            on_missing_column: import.on_missing_column,
+            max_columns: settings.limits.max_columns,
+        },
+        csv: import.csv.clone(),
+        guard: settings.limits.guard,
         tick: settings.limits.tick,
     }
 }

@@ -1,5 +1,8 @@
 use std::cell::Cell;
 
+use connector_core::csv::CsvSettings;
+use connector_core::evolve::{Evolution, OnMissingColumn};
+use connector_core::guard::GuardLimits;
 use connector_core::spec::{Format, Schedule};
 use connector_datafile::{Colour, render};
 
@@ -147,6 +150,37 @@ fn settings_flow_into_the_imports() {
     assert_eq!(a.connection.sts_endpoint.as_deref(), Some("http://sts:1"));
     assert_eq!(a.connection.access, Access::DefaultChain);
     assert!(a.connection.path_style && a.connection.requester_pays);
+}
+
+#[test]
+fn what_a_data_source_says_of_its_table_and_files_flows_into_its_import() {
+    let project = load_files(&[
+        (SETTINGS_FILE, "[limits]\nmax_columns = 50\nguard_rows = 7\nguard_files = 2\nguard_bytes = \"1 MB\"\n"),
+        ("connections/shop.connection", ROLE),
+        (
+            "datasources/a.datasource",
+            "SCHEMA >\n    at DateTime DEFAULT now(), day Date DEFAULT toDate(at)\n\n\
+             ENGINE_PARTITION_KEY day\nENGINE_TTL day + toIntervalDay(60)\n\
+             IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://bkt/x\nIMPORT_EVOLUTION freeze\n\
+             IMPORT_ON_MISSING_COLUMN null\nIMPORT_CSV_DELIMITER ;\nIMPORT_CSV_HEADER false\n",
+        ),
+        ("datasources/b.datasource", "IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://bkt/y\n"),
+    ])
+    .expect("loads");
+    let [a, b] = project.imports.as_slice() else { panic!("two imports") };
+    assert_eq!(codes(&project.warnings), ["ttl_not_applied"]);
+    assert_eq!(a.partition.as_deref(), Some("day"));
+    assert_eq!(a.ttl.as_ref().map(ToString::to_string).as_deref(), Some("day + toIntervalDay(60)"));
+    let frozen =
+        EvolutionRules { evolution: Evolution::Freeze, on_missing_column: OnMissingColumn::Null, max_columns: 50 };
+    assert_eq!(a.evolution, frozen);
+    assert_eq!(b.evolution, EvolutionRules { max_columns: 50, ..EvolutionRules::default() });
+    assert_eq!(a.csv, CsvSettings { delimiter: Some(b';'), header: Some(false), ..CsvSettings::default() });
+    assert_eq!((&b.csv, &b.partition, &b.ttl), (&CsvSettings::default(), &None, &None));
+    assert_eq!(a.guard, GuardLimits { rows: 7, files: 2, bytes: 1_000_000 });
+    assert_eq!(a.guard, b.guard);
+    let sources: Vec<&str> = a.columns.iter().flatten().map(|column| column.source.as_str()).collect();
+    assert_eq!(sources, ["column_1", "column_2"]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use connector_core::credit::{DEFAULT_BUDGET, MIN_BUDGET};
+use connector_core::evolve::DEFAULT_MAX_COLUMNS;
+use connector_core::guard::GuardLimits;
 use connector_core::secret::Secret;
 use connector_core::spec::{DEFAULT_FILES_PER_TICK, DEFAULT_TICK, StaticKeys};
 use connector_datafile::connection::{is_endpoint, is_region};
@@ -54,6 +56,10 @@ pub struct Limits {
     pub memory: u64,
     /// Threads that decode.
     pub threads: usize,
+    /// Columns that a table may have by evolution.
+    pub max_columns: usize,
+    /// When an import is paused because its rows are mostly bad: `guard_rows`, `guard_files`, `guard_bytes`.
+    pub guard: GuardLimits,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,10 @@ const KEYS: &Keys = &[
     ("limits", "tick"),
     ("limits", "memory"),
     ("limits", "threads"),
+    ("limits", "max_columns"),
+    ("limits", "guard_rows"),
+    ("limits", "guard_files"),
+    ("limits", "guard_bytes"),
     ("log", "format"),
     ("log", "level"),
 ];
@@ -89,6 +99,10 @@ const KEYS: &Keys = &[
 const MIN_TICK: Duration = Duration::from_millis(100);
 const MAX_TICK: Duration = Duration::from_secs(24 * 3600);
 const MAX_THREADS: u64 = 1_024;
+/// Of a table: beyond this a schema is no longer one that anybody reads.
+const MAX_COLUMNS: u64 = 10_000;
+const MAX_GUARD_ROWS: u64 = 1_000_000_000_000;
+const MAX_GUARD_FILES: u64 = 1_000_000;
 
 /// Reads the settings. All problems come back at once; the settings are right only if none of them is an error.
 pub fn parse(source: &SourceFile, around: &Surroundings<'_>) -> (Settings, Vec<Diagnostic>) {
@@ -241,11 +255,29 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let files = reader.read("limits", "files_per_tick", |given| integer(given, 1, 1_000, "5"));
     let threads = reader.read("limits", "threads", |given| integer(given, 1, MAX_THREADS, "4"));
+    let columns = reader.read("limits", "max_columns", |given| integer(given, 1, MAX_COLUMNS, "2000"));
     Limits {
         files_per_tick: files.and_then(|found| found.0.try_into().ok()).unwrap_or(DEFAULT_FILES_PER_TICK),
         tick: reader.read("limits", "tick", tick).map_or(DEFAULT_TICK, |found| found.0),
         memory: reader.read("limits", "memory", memory).map_or(DEFAULT_BUDGET, |found| found.0),
         threads: threads.and_then(|found| found.0.try_into().ok()).unwrap_or(cores),
+        max_columns: columns.and_then(|found| found.0.try_into().ok()).unwrap_or(DEFAULT_MAX_COLUMNS),
+        guard: guard(reader),
+    }
+}
+
+fn guard(reader: &mut Reader<'_>) -> GuardLimits {
+    let default = GuardLimits::default();
+    let rows = reader.read("limits", "guard_rows", |given| integer(given, 1, MAX_GUARD_ROWS, "10000"));
+    let files = reader.read("limits", "guard_files", |given| integer(given, 1, MAX_GUARD_FILES, "3"));
+    let bytes = reader.read("limits", "guard_bytes", |given| match size(given, "\"1GiB\"")? {
+        0 => Err(Fault::new("out_of_range", "0 bytes are too little", "at least 1 byte, such as \"1GiB\"")),
+        bytes => Ok(bytes),
+    });
+    GuardLimits {
+        rows: rows.map_or(default.rows, |found| found.0),
+        files: files.and_then(|found| found.0.try_into().ok()).unwrap_or(default.files),
+        bytes: bytes.map_or(default.bytes, |found| found.0),
     }
 }
 
@@ -282,20 +314,23 @@ fn tick(given: &Given) -> Result<Duration, Fault> {
 }
 
 fn memory(given: &Given) -> Result<u64, Fault> {
-    let bytes = match given {
-        Given::Text(text) | Given::Variable(text) => units::bytes(text),
-        Given::Integer(number) => u64::try_from(*number).ok(),
-        _ => return Err(Fault::wrong_type("a size", given, "\"512MiB\"")),
-    };
-    let Some(bytes) = bytes else {
-        let hint = "a whole number of KiB, MiB or GiB, such as \"512MiB\"";
-        return Err(Fault::new("bad_size", "this is not a size", hint));
-    };
+    let bytes = size(given, "\"512MiB\"")?;
     if bytes >= MIN_BUDGET {
         return Ok(bytes);
     }
     let least = MIN_BUDGET >> 20;
     Err(Fault::new("out_of_range", format!("{bytes} bytes are too little"), format!("at least \"{least}MiB\"")))
+}
+
+/// A number of bytes.
+fn size(given: &Given, example: &str) -> Result<u64, Fault> {
+    let bytes = match given {
+        Given::Text(text) | Given::Variable(text) => units::bytes(text),
+        Given::Integer(number) => u64::try_from(*number).ok(),
+        _ => return Err(Fault::wrong_type("a size", given, example)),
+    };
+    let hint = || format!("a whole number of KiB, MiB or GiB, such as {example}");
+    bytes.ok_or_else(|| Fault::new("bad_size", "this is not a size", hint()))
 }
 
 fn log(reader: &mut Reader<'_>) -> Log {

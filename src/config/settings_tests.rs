@@ -41,6 +41,8 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(settings.limits.files_per_tick, 5);
     assert_eq!((settings.limits.tick, settings.limits.memory), (Duration::from_secs(60), 512 << 20));
     assert!(settings.limits.threads >= 1);
+    assert_eq!(settings.limits.max_columns, 2_000);
+    assert_eq!(settings.limits.guard, GuardLimits { rows: 10_000, files: 3, bytes: 1 << 30 });
     assert_eq!(settings.log, Log { format: LogFormat::Human, level: tracing::Level::INFO });
 }
 
@@ -64,6 +66,10 @@ files_per_tick = 50
 tick = "2s"
 memory = "1GiB"
 threads = 3
+max_columns = 100
+guard_rows = 7
+guard_files = 1
+guard_bytes = "2 MiB"
 [log]
 format = "json"
 level = "debug"
@@ -82,6 +88,8 @@ level = "debug"
     assert_eq!(settings.aws.sts_endpoint.as_deref(), Some("http://127.0.0.1:9461"));
     assert_eq!((settings.limits.files_per_tick, settings.limits.threads), (50, 3));
     assert_eq!((settings.limits.tick, settings.limits.memory), (Duration::from_secs(2), 1 << 30));
+    assert_eq!(settings.limits.max_columns, 100);
+    assert_eq!(settings.limits.guard, GuardLimits { rows: 7, files: 1, bytes: 2 << 20 });
     assert_eq!(settings.log, Log { format: LogFormat::Json, level: tracing::Level::DEBUG });
 }
 
@@ -104,6 +112,8 @@ fn every_key_can_be_overridden_by_its_variable_and_bad_ones_are_named() {
         ("S3_CONNECTOR_LIMITS_TICK", "500ms"),
         ("S3_CONNECTOR_LIMITS_FILES_PER_TICK", "9"),
         ("S3_CONNECTOR_LIMITS_MEMORY", "33554432"),
+        ("S3_CONNECTOR_LIMITS_MAX_COLUMNS", "11"),
+        ("S3_CONNECTOR_LIMITS_GUARD_BYTES", "1 GiB"),
         ("S3_CONNECTOR_AWS_ACCESS_KEY_ID", "id"),
         ("S3_CONNECTOR_AWS_SECRET_ACCESS_KEY", "key"),
         ("S3_CONNECTOR_LOG_LEVEL", "WARN"),
@@ -112,6 +122,7 @@ fn every_key_can_be_overridden_by_its_variable_and_bad_ones_are_named() {
     assert_eq!(settings.destination, Path::new("/srv/elsewhere/tables"));
     assert_eq!(settings.limits.tick, Duration::from_millis(500));
     assert_eq!((settings.limits.files_per_tick, settings.limits.memory), (9, MIN_BUDGET));
+    assert_eq!((settings.limits.max_columns, settings.limits.guard.bytes), (11, 1 << 30));
     assert_eq!(settings.aws.keys.map(|keys| keys.access_key_id).as_deref(), Some("id"));
     assert_eq!(settings.log.level, tracing::Level::WARN);
 }
@@ -136,6 +147,13 @@ fn each_problem_is_reported_at_its_place() {
         ("[limits]\nmemory = \"lots\"", "bad_size", 2, 10),
         ("[limits]\nmemory = \"31MiB\"", "out_of_range", 2, 10),
         ("[limits]\nthreads = 0", "out_of_range", 2, 11),
+        ("[limits]\nmax_columns = 0", "out_of_range", 2, 15),
+        ("[limits]\nmax_columns = 10001", "out_of_range", 2, 15),
+        ("[limits]\nmax_colums = 5", "unknown_key", 2, 1),
+        ("[limits]\nguard_rows = \"many\"", "wrong_type", 2, 14),
+        ("[limits]\nguard_files = 0", "out_of_range", 2, 15),
+        ("[limits]\nguard_bytes = 0", "out_of_range", 2, 15),
+        ("[limits]\nguard_bytes = \"1 Gigabyte\"", "bad_size", 2, 15),
         ("[listen]\nmetrics = \"localhost:1\"", "bad_address", 2, 11),
         ("[destination]\nuri = \"s3://bkt/x\"", "unsupported_destination", 2, 7),
         ("[destination]\nuri = \"gs://bkt/x\"", "bad_destination", 2, 7),

@@ -1,4 +1,5 @@
-//! The shop: drops one file of orders and one of page views at a time.
+//! The shop: drops one file of orders and one of page views at a time. Not all is well in it: some orders are damaged, and
+//! one day their files get another column.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Shop {
     /// If a file cannot be written.
     pub fn drop_files(&mut self, now: Timestamp) -> io::Result<()> {
         let number = self.next;
-        let orders = self.generator.orders_csv(number, self.rows, now);
+        let orders = as_the_shop_writes_them(number, self.generator.orders_csv(number, self.rows, now));
         self.drop_file(ORDERS, &format!("orders-{number:06}.csv"), &orders)?;
         let views = self.generator.page_views_parquet(number, 2 * self.rows, now).map_err(io::Error::other)?;
         self.drop_file(PAGE_VIEWS, &format!("page_views-{number:06}.parquet"), &views)?;
@@ -75,6 +76,36 @@ impl Shop {
     }
 }
 
+/// Every so many files the shop writes an order that does not fit.
+const DAMAGE_EVERY: u32 = 3;
+/// From this file on it writes one more column.
+const CHANNEL_SINCE: u32 = 5;
+
+/// Orders as a real shop writes them: now and then one whose number of items is a word, and from some day on with a new
+/// column. No value of an order has a line end.
+fn as_the_shop_writes_them(number: u32, orders: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&orders);
+    let damaged = number.is_multiple_of(DAMAGE_EVERY).then_some(1);
+    let mut written = String::with_capacity(text.len() * 2);
+    for (line_number, line) in text.lines().enumerate() {
+        let mut line = line.to_owned();
+        if Some(line_number) == damaged {
+            let fields: Vec<&str> = line.splitn(6, ',').collect();
+            line = [&fields[..4], &["a dozen"], &fields[5..]].concat().join(",");
+        }
+        if number >= CHANNEL_SINCE {
+            line += match line_number {
+                0 => ",channel",
+                even if even % 2 == 0 => ",web",
+                _ => ",app",
+            };
+        }
+        written += &line;
+        written.push('\n');
+    }
+    written.into_bytes()
+}
+
 fn number_of(name: &str) -> Option<u32> {
     let (kind, rest) = name.split_once('-')?;
     ([ORDERS, PAGE_VIEWS].contains(&kind)).then_some(())?;
@@ -84,6 +115,20 @@ fn number_of(name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_orders_do_not_fit_and_later_files_have_one_more_column() {
+        let written = |number| {
+            let orders = Generator::new(SEED).orders_csv(number, 4, Timestamp::UNIX_EPOCH);
+            let text = as_the_shop_writes_them(number, orders);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
+            reader.records().map(|record| record.expect("as long as the header")).collect::<Vec<_>>()
+        };
+        let items = |number| written(number).iter().map(|record| record[4].to_owned()).collect::<Vec<_>>();
+        assert_eq!((&*items(3)[0], &*items(3)[1]), ("items", "a dozen"));
+        assert!(items(4)[1..].iter().all(|items| items.parse::<i32>().is_ok()));
+        assert_eq!((written(4)[0].len(), &written(5)[0][8], &written(5)[1][8]), (8, "channel", "app"));
+    }
 
     #[test]
     fn a_second_run_goes_on_where_the_first_ended() {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `GET /api/v1/status` | 200, all imports |
 //! | `GET /api/v1/imports/{name}` | 200, one import; 404 |
+//! | `GET /api/v1/imports/{name}/history` | 200, a page of batches, newest first; parameters `limit` (20, at most 1,000), `before`, `files`, `outcome` |
+//! | `GET /api/v1/imports/{name}/schema` | 200, the versions of the schema, oldest first |
 //! | `POST /api/v1/imports/{name}/pause`, `…/resume`, `…/sync` | 202, the command is accepted; 404; 409 if the state does not allow it |
 //!
 //! A command takes no parameters: its body is empty or `{}`. [`super::guard`] has let the request in before it arrives
@@ -11,8 +13,10 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Bytes, Data, Path, PayloadConfig, ServiceConfig};
+use actix_web::web::{self, Bytes, Data, Path, PayloadConfig, Query, ServiceConfig};
+use connector_core::history::HistoryQuery;
 use connector_core::status::ImportStatus;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::CONTROL_TIMEOUT;
@@ -36,6 +40,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
         .service(get("/api/v1/status").route(web::get().to(status)))
         .service(get("/api/v1/imports/{name}").route(web::get().to(import)))
+        .service(get("/api/v1/imports/{name}/history").route(web::get().to(history)))
+        .service(get("/api/v1/imports/{name}/schema").route(web::get().to(schema)))
         .service(post("/api/v1/imports/{name}/{command}").route(web::post().to(command)));
 }
 
@@ -47,6 +53,41 @@ async fn import(control: Data<dyn Control>, name: Path<String>) -> Result<HttpRe
     let found = all(&control).await?.into_iter().find(|status| status.import.as_str() == name.as_str());
     let found = found.ok_or_else(|| ControlError::UnknownImport { import: name.into_inner() })?;
     Ok(answer::json(StatusCode::OK, &found))
+}
+
+/// Parameters of the history.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryParameters {
+    limit: Option<u32>,
+    before: Option<i64>,
+    #[serde(default)]
+    files: bool,
+    outcome: Option<String>,
+}
+
+const DEFAULT_PAGE: u32 = 20;
+const MAX_PAGE: u32 = 1_000;
+
+async fn history(
+    control: Data<dyn Control>,
+    name: Path<String>,
+    parameters: Result<Query<HistoryParameters>, actix_web::Error>,
+) -> Result<HttpResponse, Refusal> {
+    let parameters = parameters.map_err(|error| {
+        let message = format!("{error}; parameters are limit, before, files (true or false) and outcome");
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", message)
+    })?;
+    let HistoryParameters { limit, before, files, outcome } = parameters.into_inner();
+    let limit = limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+    let query = HistoryQuery { limit, before, files, outcome };
+    let page = answer::within(CONTROL_TIMEOUT, control.history(&name, query)).await??;
+    Ok(answer::json(StatusCode::OK, &page))
+}
+
+async fn schema(control: Data<dyn Control>, name: Path<String>) -> Result<HttpResponse, Refusal> {
+    let versions = answer::within(CONTROL_TIMEOUT, control.schema_history(&name)).await??;
+    Ok(answer::json(StatusCode::OK, &versions))
 }
 
 async fn command(

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use connector_core::error::Failure;
+use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::status::ImportStatus;
 
 /// Why a command was not carried out.
@@ -25,6 +26,12 @@ pub enum ControlError {
 pub trait Control: Send + Sync + 'static {
     /// All imports, in a stable order.
     async fn status(&self) -> Vec<ImportStatus>;
+
+    /// Batches of an import, newest first.
+    async fn history(&self, import: &str, query: HistoryQuery) -> Result<HistoryPage, ControlError>;
+
+    /// The versions of the schema of an import's table, oldest first.
+    async fn schema_history(&self, import: &str) -> Result<Vec<SchemaVersion>, ControlError>;
 
     /// Claims no more files until resumed; survives a restart.
     async fn pause(&self, import: &str) -> Result<(), ControlError>;

@@ -11,8 +11,12 @@ const SAMPLE: &str = "connection=\"shop\",import=\"orders\"";
 const GOOD: [&str; 2] = ["id,name\n1,one\n2,two\n3,three\n", "id,name\n4,four\n5,five\n"];
 const GOOD_BYTES: u64 = (GOOD[0].len() + GOOD[1].len()) as u64;
 const BAD: &str = "id,name\n6,six\nseven,seven\neight,eight\n9,nine\n";
+const LACKING: &str = "id\n10\n11\n12\n";
+/// UTF-16.
+const UNREADABLE: &[u8] = b"\xFF\xFEi\0d\0\n\0";
 
-/// Two good files of 3 and 2 rows, one with two bad rows, and what is skipped: empty, hidden, of no known format.
+/// Two good files of 3 and 2 rows, one with two bad rows beside two good ones, one that does not fit at all, one that
+/// cannot be read, and what is skipped: empty, hidden, of no known format.
 fn mixed_home() -> (Home, Cloud) {
     let home = Home::new();
     let cloud = Cloud::start(&home);
@@ -23,6 +27,7 @@ fn mixed_home() -> (Home, Cloud) {
          IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop\nIMPORT_SCHEDULE @auto\n",
     );
     home.put("drop", "a.csv", GOOD[0]).put("drop", "b/c.csv", GOOD[1]).put("drop", "bad.csv", BAD);
+    home.put("drop", "lacking.csv", LACKING).put("drop", "wide.csv", UNREADABLE);
     home.put("drop", "empty.csv", "").put("drop", "b/_SUCCESS", "done").put("drop", "notes.txt", "hello");
     (home, cloud)
 }
@@ -31,7 +36,8 @@ fn mixed_home() -> (Home, Cloud) {
 fn settled(home: &Home, cloud: &Cloud) -> (Daemon, Value) {
     let mut command = home.command(cloud.endpoint(), &["run"]);
     let daemon = Daemon::spawn(command.env("S3_CONNECTOR_LIMITS_TICK", "200ms").env("S3_CONNECTOR_LOG_LEVEL", "trace"));
-    daemon.wait_for_files("orders", "ingested", 2);
+    daemon.wait_for_files("orders", "ingested", 3);
+    daemon.wait_for_files("orders", "quarantined", 1);
     daemon.wait_for_files("orders", "failed", 1);
     // Read again under another ETag: a key that was ingested is not read twice, and that is counted, too.
     home.put("drop", "a.csv", "id,name\n1,ONE\n");
@@ -49,29 +55,37 @@ fn status_metrics_ledger_and_table_count_the_same() {
 
     // The API, and `status` which asks it.
     let files = &running["counts"]["files"];
-    for (state, count) in [("ingested", 2), ("failed", 1), ("skipped", 4), ("pending", 0), ("claimed", 0), ("gone", 0)]
-    {
+    let states = [("ingested", 3), ("quarantined", 1), ("failed", 1), ("skipped", 4), ("pending", 0), ("claimed", 0)];
+    for (state, count) in states {
         assert_eq!(files[state], count, "{state} in {files}");
     }
     let counts = &running["counts"];
     assert_eq!(
-        (&counts["rows"], &counts["rows_rejected"], &counts["backlog_files"]),
-        (&5.into(), &2.into(), &0.into())
+        (&counts["rows"], &counts["rows_quarantined"], &counts["backlog_files"]),
+        (&7.into(), &5.into(), &0.into())
     );
-    let failed = &counts["recent_failures"][0];
-    assert_eq!((&failed["key"], &failed["code"]), (&"bad.csv".into(), &"rejected_rows".into()));
+    assert_eq!((&counts["schema_version"], &counts["reference"]), (&1.into(), &"a.csv".into()));
+    let failures: Vec<(&str, &str)> = counts["recent_failures"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|failed| Some((failed["key"].as_str()?, failed["code"].as_str()?)))
+        .collect();
+    assert!(failures.contains(&("lacking.csv", "missing_column")), "{failures:?}");
+    assert!(failures.contains(&("wide.csv", "encoding")), "{failures:?}");
     let asked = home.status(Some(daemon.api), "orders");
     assert_eq!(without_times(&asked), without_times(&running));
 
     // The metrics of this process, which has seen it all.
     for (name, outcome, expected) in [
-        ("files", "ingested", 2.0),
+        ("files", "ingested", 3.0),
+        ("files", "quarantined", 1.0),
         ("files", "failed", 1.0),
         ("files", "skipped", 4.0),
         ("files", "deferred", 0.0),
         ("files", "gone", 0.0),
-        ("rows", "ingested", 5.0),
-        ("rows", "rejected", 2.0),
+        ("rows", "ingested", 7.0),
+        ("rows", "quarantined", 5.0),
     ] {
         let sample = format!("s3_connector_{name}_total{{{SAMPLE},outcome=\"{outcome}\"}}");
         assert_eq!(daemon.metric(&sample), Some(expected), "{sample}");
@@ -80,8 +94,11 @@ fn status_metrics_ledger_and_table_count_the_same() {
     let read: u64 = home.history("orders").iter().map(|batch| batch.bytes).sum();
     let sample = format!("s3_connector_bytes_read_total{{{SAMPLE}}}");
     assert_eq!(daemon.metric(&sample), Some(read as f64), "{sample}");
-    assert_eq!((read, &running["counts"]["bytes"]), (GOOD_BYTES + BAD.len() as u64, &GOOD_BYTES.into()));
-    let sample = format!("s3_connector_errors_total{{{SAMPLE},stage=\"decode\",error_code=\"rejected_rows\"}}");
+    // Each file is inspected before it is read.
+    assert!(read >= GOOD_BYTES + (BAD.len() + LACKING.len()) as u64, "{read}");
+    let sample = format!("s3_connector_schema_version{{{SAMPLE}}}");
+    until("the gauges to be measured", || daemon.metric(&sample).filter(|version| *version == 1.0));
+    let sample = format!("s3_connector_errors_total{{{SAMPLE},stage=\"decode\",error_code=\"missing_column\"}}");
     assert_eq!(daemon.metric(&sample), Some(1.0), "{sample}");
 
     // `status` without a running program, and the ledger itself.
@@ -90,17 +107,25 @@ fn status_metrics_ledger_and_table_count_the_same() {
     assert_eq!(stopped["state"], "Stopped");
     assert_eq!(without_times(&stopped)["counts"], without_times(&running)["counts"]);
     let history = home.history("orders");
-    assert_eq!(history.iter().map(|batch| batch.rows).sum::<u64>(), 5);
+    assert_eq!(history.iter().map(|batch| batch.rows).sum::<u64>(), 7);
     let ledger = home.counts("orders");
-    assert_eq!((ledger.rows, ledger.files["ingested"], ledger.files["failed"]), (5, 2, 1));
+    assert_eq!((ledger.rows, ledger.rows_quarantined), (7, 5));
+    assert_eq!((ledger.files["ingested"], ledger.files["quarantined"], ledger.files["failed"]), (3, 1, 1));
 
     let Some(python) = python("status_metrics_ledger_and_table_count_the_same") else { return };
     for engine in ENGINES {
         let table = read_table(&python, &home.table("orders"), engine, Some("id"));
-        assert_eq!((&table["rows"], &table["distinct_rows"]), (&5.into(), &5.into()), "{table}");
-        assert_eq!(table["ids"], serde_json::json!({"count": 5, "distinct": 5, "min": 1, "max": 5}));
+        assert_eq!((&table["rows"], &table["distinct_rows"]), (&7.into(), &7.into()), "{table}");
+        assert_eq!(table["ids"], serde_json::json!({"count": 7, "distinct": 7, "min": 1, "max": 9}));
         let by_key = group_rows(&python, &home.table("orders"), engine, &["_s3_key"]);
-        let expected = serde_json::json!([{"_s3_key": "a.csv", "rows": 3}, {"_s3_key": "b/c.csv", "rows": 2}]);
+        let expected = serde_json::json!([
+            {"_s3_key": "a.csv", "rows": 3},
+            {"_s3_key": "b/c.csv", "rows": 2},
+            {"_s3_key": "bad.csv", "rows": 2},
+        ]);
+        assert_eq!(Value::Array(by_key), expected);
+        let by_key = group_rows(&python, &home.table("orders_quarantine"), engine, &["_s3_key"]);
+        let expected = serde_json::json!([{"_s3_key": "bad.csv", "rows": 2}, {"_s3_key": "lacking.csv", "rows": 3}]);
         assert_eq!(Value::Array(by_key), expected);
     }
 }

@@ -67,8 +67,8 @@ fn values(metric: &MetricSpec, label: &str) -> Option<Vec<String>> {
     match (label, metric.name) {
         ("state", _) => Some(ImportState::ALL.iter().map(ToString::to_string).collect()),
         ("stage", _) => Some(Stage::ALL.iter().map(|stage| stage.as_str().to_owned()).collect()),
-        ("outcome", "s3_connector_rows_total") => names(&["ingested", "rejected"]),
-        ("outcome", _) => names(&["ingested", "failed", "deferred", "gone", "skipped"]),
+        ("outcome", "s3_connector_rows_total") => names(&["ingested", "quarantined"]),
+        ("outcome", _) => names(&["ingested", "quarantined", "failed", "deferred", "gone", "skipped"]),
         _ => None,
     }
 }

@@ -8,11 +8,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use connector_core::clock::{Clock, SystemClock};
+use connector_core::history::{BatchRecord, HistoryQuery};
 use connector_core::ids::ImportName;
-use connector_core::ports::{ImportCounts, Ledger};
+use connector_core::ports::ImportCounts;
 use connector_core::secret::Secret;
 use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair, Role};
-use connector_ledger::{BatchRecord, SqliteLedger};
+use connector_ledger::LedgerReader;
 use serde_json::Value;
 
 /// How long anything that should happen soon may take on a busy machine.
@@ -134,22 +135,35 @@ impl Home {
 
     /// The batches of an import as the ledger has them, oldest first. Works beside a running program.
     pub fn history(&self, import: &str) -> Vec<BatchRecord> {
-        let ledger = SqliteLedger::open_read_only(&self.path("data")).expect("the ledger opens");
-        let mut batches = waited(ledger.history(&ImportName::new(import), usize::MAX >> 1)).expect("history");
+        let (ledger, mut batches, mut before) = (self.ledger().expect("a ledger"), Vec::new(), None);
+        loop {
+            let query = HistoryQuery { limit: 1_000, before, files: false, outcome: None };
+            let page = ledger.history(&ImportName::new(import), &query).expect("history").unwrap_or_default();
+            batches.extend(page.batches);
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
         batches.reverse();
         batches
     }
 
+    fn ledger(&self) -> Option<LedgerReader> {
+        LedgerReader::open(&self.path("data")).expect("the ledger opens")
+    }
+
     /// The newest batch of an import; `None` if the ledger does not know the import yet, or is not there yet.
     pub fn newest_batch(&self, import: &str) -> Option<BatchRecord> {
-        let ledger = SqliteLedger::open_read_only(&self.path("data")).ok()?;
-        waited(ledger.history(&ImportName::new(import), 1)).ok()?.pop()
+        let ledger = LedgerReader::open(&self.path("data")).ok()??;
+        let query = HistoryQuery { limit: 1, before: None, files: false, outcome: None };
+        ledger.history(&ImportName::new(import), &query).ok()??.batches.pop()
     }
 
     /// The counts of an import as the ledger has them.
     pub fn counts(&self, import: &str) -> ImportCounts {
-        let ledger = SqliteLedger::open_read_only(&self.path("data")).expect("the ledger opens");
-        waited(ledger.counts(&ImportName::new(import), SystemClock.now())).expect("counts")
+        let ledger = self.ledger().expect("a ledger");
+        ledger.counts(&ImportName::new(import), SystemClock.now()).expect("counts").expect("the import")
     }
 
     /// What `status --json` says of an import, whether or not the program runs.
@@ -162,10 +176,6 @@ impl Home {
         let all: Vec<Value> = serde_json::from_str(&finished.stdout).expect("JSON");
         all.into_iter().find(|one| one["import"] == import).expect("the import")
     }
-}
-
-fn waited<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
 /// How a run of the program ended.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use connector_ledger::BatchRecord;
+use connector_core::history::BatchRecord;
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 

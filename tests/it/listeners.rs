@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{BatchCommitted, FileIngested, ImportRegistered, ImportStateChanged, ProcessStarted};
+use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::ids::{BatchId, Generation, ImportName};
 use connector_core::ports::ImportCounts;
 use connector_core::status::{ImportState, ImportStatus};
@@ -50,6 +51,22 @@ impl Control for Panel {
     async fn status(&self) -> Vec<ImportStatus> {
         let states = *self.states.lock().expect("not poisoned");
         ["orders", "visits"].into_iter().zip(states).map(|(name, state)| status(name, state)).collect()
+    }
+
+    async fn history(&self, import: &str, query: HistoryQuery) -> Result<HistoryPage, ControlError> {
+        self.command(&format!("history {query:?} of"), import)?;
+        Ok(HistoryPage { batches: Vec::new(), next: Some(7) })
+    }
+
+    async fn schema_history(&self, import: &str) -> Result<Vec<SchemaVersion>, ControlError> {
+        self.command("schema of", import)?;
+        Ok(vec![SchemaVersion {
+            version: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            batch: None,
+            changes: Vec::new(),
+            evidence: Vec::new(),
+        }])
     }
 
     async fn pause(&self, import: &str) -> Result<(), ControlError> {
@@ -153,6 +170,27 @@ async fn commands_reach_the_program_and_status_shows_every_import() {
 
     let response = get(world.servers.api_address(), "/api/v1/imports/visits").await;
     assert_eq!((response.status, response.json()["state"].as_str()), (200, Some("Running")));
+    world.servers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tracker_is_paged_and_unknown_parameters_are_refused() {
+    let world = world();
+    let api = world.servers.api_address();
+    let page = get(api, "/api/v1/imports/orders/history?limit=5000&before=3&files=true&outcome=failed").await;
+    assert_eq!((page.status, page.json()["next"].as_i64()), (200, Some(7)));
+    assert_eq!(get(api, "/api/v1/imports/visits/history").await.status, 200);
+    let asked = world.commands();
+    let wanted = HistoryQuery { limit: 1_000, before: Some(3), files: true, outcome: Some("failed".to_owned()) };
+    assert_eq!(asked[0], format!("history {wanted:?} of orders"));
+    assert!(asked[1].contains("limit: 20"), "{asked:?}");
+    assert_eq!(get(api, "/api/v1/imports/nothing/history").await.status, 404);
+    for wrong in ["limit=many", "since=1", "files=perhaps"] {
+        let response = get(api, &format!("/api/v1/imports/orders/history?{wrong}")).await;
+        assert_eq!((response.status, response.code().as_str()), (400, "bad_parameter"), "{wrong}");
+    }
+    let schema = get(api, "/api/v1/imports/orders/schema").await;
+    assert_eq!((schema.status, schema.json()[0]["version"].as_i64()), (200, Some(1)));
     world.servers.stop().await;
 }
 
@@ -345,7 +383,8 @@ fn emit_some_events() {
     let (generation, state) = (Generation(1), ImportState::Running);
     ImportStateChanged { import: &import, generation, state, reason: None }.emit();
     let duration = Duration::from_millis(20);
-    FileIngested { import: &import, batch: &batch, key: "a.csv", rows: 10, bytes: 100, duration }.emit();
+    FileIngested { import: &import, batch: &batch, key: "a.csv", rows: 10, rows_quarantined: 2, bytes: 100, duration }
+        .emit();
     let at = jiff::Timestamp::UNIX_EPOCH;
     BatchCommitted {
         import: &import,
@@ -353,6 +392,7 @@ fn emit_some_events() {
         id: &batch,
         files: 1,
         rows: 10,
+        rows_quarantined: 2,
         bytes: 90,
         table_version: 2,
         duration,

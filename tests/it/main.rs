@@ -1,6 +1,8 @@
 //! The integration tests, as one binary: one link step, one place for what they share.
 
 #[cfg(test)]
+mod accounting;
+#[cfg(test)]
 mod changing_objects;
 #[cfg(test)]
 mod config_errors;
@@ -11,9 +13,15 @@ mod dashboards;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod evolution;
+#[cfg(test)]
 mod first_run;
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
@@ -26,6 +34,8 @@ mod kill_loop;
 mod listeners;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod quarantine;
 #[cfg(test)]
 mod second_s3;
 #[cfg(test)]

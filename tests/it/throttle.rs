@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use connector_ledger::BatchRecord;
+use connector_core::history::BatchRecord;
 
 use crate::harness::{Cloud, Daemon, ENGINES, Home, group_rows, python, until};
 

@@ -6,16 +6,21 @@ use std::time::Duration;
 use actix::{AsyncContext, Context, Handler};
 use connector_core::commit::Event;
 use connector_core::error::{ErrorClass, Failure};
-use connector_core::events::{BatchClaimed, emit_file_result};
+use connector_core::events::{BatchClaimed, GuardTripped, emit_file_result};
+use connector_core::guard;
 use connector_core::ids::{BatchId, BatchSeq, BatchUuid};
 use connector_core::object::ObjectRef;
 use connector_core::outcome::{concerns_import, outcome_of};
 use connector_core::ports::{ClaimedBatch, FileOutcome, FileResult, StagedBatch, StagedFile};
+use connector_core::quarantine;
+use connector_core::status::ImportState;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::plan::BatchPlan;
 use super::{ConnectionActor, LedgerAnswered};
-use crate::messages::appending::{BatchClosed, CloseBatch};
-use crate::messages::decoding::{DecodeFile, FileDecoded, FileError};
+use crate::messages::appending::{BatchClosed, CloseBatch, DataFiles, DiscardFiles};
+use crate::messages::decoding::{FileDecoded, FileError};
 
 /// The batch between claim and finalise.
 pub(super) struct OpenWork {
@@ -25,7 +30,13 @@ pub(super) struct OpenWork {
     /// In claim order. Empty for a batch that an earlier generation staged.
     pub(super) files: Vec<ObjectRef>,
     results: Vec<Option<FileResult>>,
+    /// Bytes and time that inspecting each file took.
+    inspections: Vec<(u64, Duration)>,
+    pub(super) plan: BatchPlan,
+    pub(super) claimed_at: Timestamp,
     pub(super) staged: Option<StagedBatch>,
+    /// Why the guard does not let it in.
+    refused: Option<Failure>,
     pub(super) staged_at: Instant,
     /// Once it has landed.
     pub(super) table_version: u64,
@@ -34,14 +45,18 @@ pub(super) struct OpenWork {
 }
 
 impl OpenWork {
-    fn new(batch: ClaimedBatch, on_demand: bool) -> Self {
+    fn new(batch: ClaimedBatch, on_demand: bool, now: Timestamp) -> Self {
         Self {
             seq: batch.seq,
             uuid: batch.uuid,
             id: batch.id,
             results: vec![None; batch.files.len()],
+            inspections: vec![(0, Duration::ZERO); batch.files.len()],
+            plan: BatchPlan::new(batch.files.len()),
+            claimed_at: now,
             files: batch.files,
             staged: None,
+            refused: None,
             staged_at: Instant::now(),
             table_version: 0,
             on_demand,
@@ -54,6 +69,15 @@ impl OpenWork {
         file.map_or_else(|| format!("object version {}", result.id.hex()), |file| file.key.to_string())
     }
 
+    /// By place in the batch: whether the file has ended.
+    pub(super) fn settled(&self) -> Vec<bool> {
+        self.results.iter().map(Option::is_some).collect()
+    }
+
+    pub(super) fn note_inspection(&mut self, ordinal: usize, bytes: u64, duration: Duration) {
+        self.inspections[ordinal] = (bytes, duration);
+    }
+
     fn settled_results(&self) -> Vec<FileResult> {
         self.results.iter().flatten().cloned().collect()
     }
@@ -63,8 +87,9 @@ impl ConnectionActor {
     /// An earlier generation left a batch open: the protocol decides what becomes of it.
     pub(super) fn take_over_open_batch(&mut self) {
         let Some(open) = self.record.as_ref().and_then(|record| record.open_batch.clone()) else { return };
+        let now = self.world.clock.now();
         let mut work =
-            OpenWork::new(ClaimedBatch { seq: open.seq, uuid: open.uuid, id: open.id, files: Vec::new() }, false);
+            OpenWork::new(ClaimedBatch { seq: open.seq, uuid: open.uuid, id: open.id, files: Vec::new() }, false, now);
         work.staged = open.staged;
         self.open = Some(work);
     }
@@ -79,18 +104,18 @@ impl ConnectionActor {
         }
         .emit();
         let event = Event::Claimed { seq: batch.seq, uuid: batch.uuid };
-        self.open = Some(OpenWork::new(batch, on_demand));
+        self.open = Some(OpenWork::new(batch, on_demand, self.world.clock.now()));
         let action = self.machine.on(event);
         self.perform(action, ctx);
     }
 
-    /// Decodes the claimed files, once schema and table are there.
+    /// Has the claimed files read, once schema and tables are there.
     pub(super) fn decode_batch(&mut self, ctx: &mut Context<Self>) {
         self.refuse_excluded();
         if self.table.reference.is_none() && !self.unread_files().is_empty() {
             self.infer_columns();
         } else {
-            self.decode_files(ctx);
+            self.read_files(ctx);
         }
     }
 
@@ -117,28 +142,9 @@ impl ConnectionActor {
         unread.map(|(file, _)| file.clone()).collect()
     }
 
-    pub(super) fn decode_files(&mut self, ctx: &mut Context<Self>) {
-        for object in self.unread_files() {
-            let (Some(open), Some(schema), Some(children)) =
-                (self.open.as_ref(), self.table.schema.as_ref(), self.children.as_ref())
-            else {
-                return self.end(Failure::bug("no_schema", "files were to be decoded without a schema"), ctx);
-            };
-            let Some(format) = self.spec.format_of(&object.key) else { continue };
-            let Some(ordinal) = open.files.iter().position(|file| file.id == object.id) else { continue };
-            children.decoder.do_send(DecodeFile {
-                generation: self.generation,
-                seq: open.seq,
-                batch: open.id.clone(),
-                ordinal,
-                object,
-                format,
-                schema: Arc::clone(schema),
-                inferred: self.spec.columns.is_none(),
-                reference: self.table.reference.clone(),
-            });
-        }
-        self.close_if_complete(ctx);
+    /// Schema and tables are there, or there is nothing to read.
+    pub(super) fn read_files(&mut self, ctx: &mut Context<Self>) {
+        if self.unread_files().is_empty() { self.close_if_complete(ctx) } else { self.inspect_files(ctx) }
     }
 
     /// No file of the batch has columns, so there is no schema, and no table yet: each file ends with its own error.
@@ -150,30 +156,36 @@ impl ConnectionActor {
             return self.end(failure.clone(), ctx);
         }
         for (object, failure) in self.unread_files().into_iter().zip(failures) {
-            let outcome = self.outcome_of_error(&object, failure.into());
+            // Nothing is wrong with an empty file.
+            let outcome = match failure.code {
+                "no_records" => FileOutcome::Ingested { rows: 0, rows_quarantined: 0 },
+                _ => self.outcome_of_error(&object, failure.into()),
+            };
             self.record_result(&object, outcome, 0, Duration::ZERO);
         }
         let action = self.machine.on(Event::Decoded { commit: false });
         self.perform(action, ctx);
     }
 
-    fn record_result(&mut self, object: &ObjectRef, outcome: FileOutcome, bytes: u64, duration: Duration) {
+    pub(super) fn record_result(&mut self, object: &ObjectRef, outcome: FileOutcome, bytes: u64, duration: Duration) {
         let Some(open) = self.open.as_mut() else { return };
         let Some(ordinal) = open.files.iter().position(|file| file.id == object.id) else { return };
+        let (inspected, inspecting) = open.inspections[ordinal];
+        let (bytes, duration) = (bytes + inspected, duration + inspecting);
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         open.results[ordinal] = Some(FileResult { id: object.id, outcome, bytes, duration_ms });
     }
 
-    fn outcome_of_error(&mut self, object: &ObjectRef, error: FileError) -> FileOutcome {
-        outcome_of(error.failure, error.rows_rejected, object.attempts, self.world.clock.now(), self.random.f64())
+    pub(super) fn outcome_of_error(&mut self, object: &ObjectRef, error: FileError) -> FileOutcome {
+        outcome_of(error.failure, object.attempts, self.world.clock.now(), self.random.f64())
     }
 
-    fn close_if_complete(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn close_if_complete(&mut self, ctx: &mut Context<Self>) {
         let Some(open) = self.open.as_ref() else { return };
         if open.results.iter().any(Option::is_none) {
             return;
         }
-        if !open.results.iter().flatten().any(is_ingested) {
+        if !open.results.iter().flatten().any(|result| result.outcome.is_committed()) {
             let action = self.machine.on(Event::Decoded { commit: false });
             return self.perform(action, ctx);
         }
@@ -231,7 +243,10 @@ impl Handler<FileDecoded> for ConnectionActor {
         let open = self.open.as_ref().filter(|open| open.seq == message.seq);
         let Some(object) = open.and_then(|open| open.files.get(message.ordinal)).cloned() else { return };
         let outcome = match message.result {
-            Ok(rows) => FileOutcome::Ingested { rows },
+            Ok(rows) => match self.open.as_ref() {
+                Some(open) => open.plan.outcome(message.ordinal, rows),
+                None => return,
+            },
             Err(error) if error.fatal || concerns_import(&error.failure) => return self.end(error.failure, ctx),
             Err(error) => self.outcome_of_error(&object, error),
         };
@@ -247,31 +262,92 @@ impl Handler<BatchClosed> for ConnectionActor {
         if !self.is_current(message.generation, "BatchClosed") {
             return;
         }
-        let files: Vec<StagedFile> = match message.result {
+        let files = match message.result {
             Ok(files) => files,
             Err(failure) => return self.end(failure, ctx),
         };
-        let Some(open) = self.open.as_mut().filter(|open| open.seq == message.seq) else { return };
+        let Some(open) = self.open.as_ref().filter(|open| open.seq == message.seq) else { return };
         let results = open.settled_results();
-        let rows = files.iter().map(|file| file.rows).sum();
-        let decoded: u64 = results.iter().map(|result| rows_of(&result.outcome)).sum();
-        if rows != decoded {
-            let message = format!("{decoded} rows were decoded but {rows} are in the data files");
-            return self.end(Failure::bug("row_count", message), ctx);
+        if let Err(failure) = rows_agree(&results, &files) {
+            return self.end(failure, ctx);
         }
-        open.staged = Some(StagedBatch { files, results, rows });
-        let action = self.machine.on(Event::Decoded { commit: true });
-        self.perform(action, ctx);
+        let (limits, record) = (self.spec.guard, self.record.as_ref());
+        let waived = record.is_some_and(|record| record.guard_waived);
+        let streak = record.map_or_else(Default::default, |record| record.streak);
+        match guard::judge(&results, streak, limits) {
+            Err(failure) if !waived => self.refuse_batch(failure, files, ctx),
+            _ => self.freeze_batch(results, files, ctx),
+        }
     }
 }
 
-pub(super) fn is_ingested(result: &FileResult) -> bool {
-    matches!(result.outcome, FileOutcome::Ingested { .. })
+/// Every row that was decoded is in a data file, and no other.
+fn rows_agree(results: &[FileResult], files: &DataFiles) -> Result<(), Failure> {
+    let rows_in = |files: &[StagedFile]| files.iter().map(|file| file.rows).sum::<u64>();
+    let decoded: (u64, u64) = results.iter().fold((0, 0), |(rows, quarantined), result| {
+        (rows + result.outcome.rows(), quarantined + result.outcome.rows_quarantined())
+    });
+    let written = (rows_in(&files.table), rows_in(&files.quarantine));
+    if decoded == written {
+        return Ok(());
+    }
+    let message = format!(
+        "{} rows were decoded and {} rejected, but {} and {} are in the data files",
+        decoded.0, decoded.1, written.0, written.1
+    );
+    Err(Failure::bug("row_count", message))
 }
 
-fn rows_of(outcome: &FileOutcome) -> u64 {
-    match outcome {
-        FileOutcome::Ingested { rows } => *rows,
-        _ => 0,
+impl ConnectionActor {
+    /// What is staged is final from here on.
+    fn freeze_batch(&mut self, results: Vec<FileResult>, files: DataFiles, ctx: &mut Context<Self>) {
+        let Some(open) = self.open.as_mut() else { return };
+        let committed = |ordinal: usize| {
+            let result = open.results.get(ordinal).and_then(Option::as_ref);
+            result.is_some_and(|result| result.outcome.is_committed())
+        };
+        let rows_in = |files: &[StagedFile]| files.iter().map(|file| file.rows).sum();
+        let added = open.plan.added(committed);
+        let quarantine_added = match (&open.plan.schema, &self.table.quarantine) {
+            (Some(schema), Some(present)) if !files.quarantine.is_empty() => {
+                quarantine::missing_columns(present, schema)
+            }
+            _ => Vec::new(),
+        };
+        let (rows, rows_quarantined) = (rows_in(&files.table), rows_in(&files.quarantine));
+        let DataFiles { table: files, quarantine } = files;
+        open.staged = Some(StagedBatch { files, quarantine, results, rows, rows_quarantined, added, quarantine_added });
+        let action = self.machine.on(Event::Decoded { commit: true });
+        self.perform(action, ctx);
+    }
+
+    /// The guard has tripped: nothing of the batch is stored, and the import waits for somebody to look.
+    fn refuse_batch(&mut self, failure: Failure, files: DataFiles, ctx: &mut Context<Self>) {
+        let Some(open) = self.open.as_mut() else { return };
+        GuardTripped { import: &self.labels, seq: open.seq, id: &open.id, failure: &failure }.emit();
+        open.refused = Some(failure);
+        if let Some(appender) = self.appender() {
+            appender.do_send(DiscardFiles { files });
+        }
+        let action = self.machine.on(Event::Refused);
+        self.perform(action, ctx);
+    }
+
+    /// Gives the refused batch back and pauses the import, durably.
+    pub(super) fn trip_guard(&mut self, seq: BatchSeq, ctx: &mut Context<Self>) {
+        let Some(failure) = self.open.take().and_then(|open| open.refused) else {
+            return self.end(Failure::bug("nothing_refused", "the guard tripped without a batch"), ctx);
+        };
+        self.pace.pause();
+        self.pause.forget();
+        if let Some(record) = self.record.as_mut() {
+            (record.paused, record.guard_reason) = (true, Some(failure.message.clone()));
+        }
+        self.syncs.end(&Err(failure.clone()));
+        self.set_state(ImportState::Paused, Some(&failure));
+        let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
+        self.tasks.spawn("trip guard", ctx.address(), async move {
+            LedgerAnswered::Closed(ledger.trip_guard(&import, seq, &failure.message).await)
+        });
     }
 }

@@ -19,6 +19,13 @@ pub(super) struct PauseWish {
     waiting: Vec<oneshot::Sender<Result<(), Failure>>>,
 }
 
+impl PauseWish {
+    /// The import was paused by something else: what was wished before is over.
+    pub(super) fn forget(&mut self) {
+        self.wanted = None;
+    }
+}
+
 impl Handler<Sync> for ConnectionActor {
     type Result = ResponseFuture<Result<SyncSummary, Failure>>;
 
@@ -55,6 +62,9 @@ impl Handler<Resume> for ConnectionActor {
     type Result = ResponseFuture<Result<(), Failure>>;
 
     fn handle(&mut self, _: Resume, ctx: &mut Self::Context) -> Self::Result {
+        if let Some(record) = self.record.as_mut() {
+            record.guard_waived |= record.guard_reason.take().is_some();
+        }
         if self.recovered && self.pace.is_paused() {
             self.set_state(ImportState::Running, None);
             let steps = self.pace.resume(self.born.elapsed());
@@ -71,6 +81,10 @@ impl ConnectionActor {
     }
 
     pub(super) fn paused_failure(&self) -> Failure {
+        let by_guard = self.record.as_ref().and_then(|record| record.guard_reason.as_deref());
+        if let Some(reason) = by_guard.filter(|_| self.pause.wanted.is_none()) {
+            return Failure::data("too_many_bad_rows", reason);
+        }
         let message = format!(
             "{} is paused; resume it first: POST /api/v1/imports/{}/resume while `run` is running",
             self.import(),

@@ -42,11 +42,11 @@ impl SyncWaiters {
     pub(super) fn count_results(&mut self, results: &[FileResult]) {
         self.summary.batches += 1;
         for result in results {
+            self.summary.rows += result.outcome.rows();
+            self.summary.rows_quarantined += result.outcome.rows_quarantined();
             match &result.outcome {
-                FileOutcome::Ingested { rows } => {
-                    self.summary.files_ingested += 1;
-                    self.summary.rows += rows;
-                }
+                FileOutcome::Ingested { .. } => self.summary.files_ingested += 1,
+                FileOutcome::Quarantined { .. } => self.summary.files_quarantined += 1,
                 FileOutcome::Failed { .. } => self.summary.files_failed += 1,
                 FileOutcome::Deferred { .. } => self.summary.files_deferred += 1,
                 FileOutcome::Gone { .. } => {}
@@ -72,10 +72,12 @@ impl ConnectionActor {
             self.pace.batch_ended()
         } else {
             let paused = self.wanted_pause();
-            if paused {
-                self.syncs.end(&Err(self.paused_failure()));
+            let failure = paused.then(|| self.paused_failure());
+            if let Some(failure) = &failure {
+                self.syncs.end(&Err(failure.clone()));
             }
-            self.set_state(if paused { ImportState::Paused } else { ImportState::Running }, None);
+            let by_guard = failure.filter(|failure| failure.class == ErrorClass::Data);
+            self.set_state(if paused { ImportState::Paused } else { ImportState::Running }, by_guard.as_ref());
             ctx.run_later(FIRST_SCAN_GRACE, |actor, ctx| {
                 let steps = actor.pace.grace_over();
                 actor.follow(steps, ctx);

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use actix::{AsyncContext, Context, Handler};
 use connector_core::commit::{Action, Event};
 use connector_core::error::Failure;
-use connector_core::events::{BatchAbandoned, BatchCommitted as Landed, BatchSettled, CommitUnsettled};
+use connector_core::events::{BatchAbandoned, BatchCommitted as Landed, BatchSettled, CommitUnsettled, SchemaEvolved};
 use connector_core::ids::BatchSeq;
 use connector_core::ports::{CommitAnswer, TableCommit};
 
-use super::batch::is_ingested;
+use super::batch::OpenWork;
 use super::{ConnectionActor, LedgerAnswered};
-use crate::messages::appending::{CheckStaged, CommitAnswered, CommitBatch, ReadTable, StagedChecked};
+use crate::messages::appending::{
+    CheckStaged, CommitAnswered, CommitBatch, DataFiles, ReadTables, StagedChecked, Which,
+};
 use crate::messages::supervision::BatchCommitted;
 
 impl ConnectionActor {
@@ -21,21 +23,23 @@ impl ConnectionActor {
             Action::Decode => self.decode_batch(ctx),
             Action::Stage { .. } => self.stage_batch(ctx),
             Action::CheckStaged { .. } => self.check_staged(ctx),
-            Action::Commit { .. } => self.commit_batch(ctx),
-            Action::ReadTable => self.read_table(),
+            Action::CommitQuarantine { .. } => self.commit_batch(Which::Quarantine, ctx),
+            Action::Commit { .. } => self.commit_batch(Which::Table, ctx),
+            Action::ReadTables => self.read_tables(),
             Action::Finalise { seq, table_version } => self.finalise_batch(seq, table_version, ctx),
             Action::Abandon { seq } => self.abandon_batch(seq, ctx),
+            Action::TripGuard { seq } => self.trip_guard(seq, ctx),
             Action::Settle { .. } => self.settle_batch(ctx),
             Action::Stop(mut failure) => {
-                failure.message = format!("table {}: {}", self.ports.destination.location(), failure.message);
+                failure.message = format!("table {}: {}", self.ports.table.location(), failure.message);
                 self.end(failure, ctx);
             }
         }
     }
 
-    fn read_table(&self) {
+    fn read_tables(&self) {
         if let Some(appender) = self.appender() {
-            appender.do_send(ReadTable { generation: self.generation });
+            appender.do_send(ReadTables { generation: self.generation });
         }
     }
 
@@ -43,20 +47,24 @@ impl ConnectionActor {
         let staged = self.open.as_ref().and_then(|open| open.staged.as_ref());
         match (staged, self.appender()) {
             (Some(staged), Some(appender)) => {
-                appender.do_send(CheckStaged { generation: self.generation, files: staged.files.clone() });
+                let files = DataFiles { table: staged.files.clone(), quarantine: staged.quarantine.clone() };
+                appender.do_send(CheckStaged { generation: self.generation, files });
             }
             _ => self.end(Failure::bug("nothing_staged", "there is no staged batch to look at"), ctx),
         }
     }
 
-    fn commit_batch(&mut self, ctx: &mut Context<Self>) {
+    fn commit_batch(&mut self, which: Which, ctx: &mut Context<Self>) {
         let work = self.open.as_ref().and_then(|open| open.staged.as_ref().map(|staged| (open, staged)));
         let (Some((open, staged)), Some(record), Some(appender)) = (work, self.record.as_ref(), self.appender()) else {
             return self.end(Failure::bug("nothing_staged", "there is no staged batch to commit"), ctx);
         };
-        let commit =
-            TableCommit { import: record.uuid, seq: open.seq, batch_uuid: open.uuid, files: staged.files.clone() };
-        appender.do_send(CommitBatch { generation: self.generation, commit });
+        let (files, add_columns) = match which {
+            Which::Table => (staged.files.clone(), staged.added.iter().map(|added| added.column.clone()).collect()),
+            Which::Quarantine => (staged.quarantine.clone(), staged.quarantine_added.clone()),
+        };
+        let commit = TableCommit { import: record.uuid, seq: open.seq, batch_uuid: open.uuid, files, add_columns };
+        appender.do_send(CommitBatch { generation: self.generation, which, commit });
     }
 
     fn finalise_batch(&mut self, seq: BatchSeq, table_version: u64, ctx: &mut Context<Self>) {
@@ -81,33 +89,49 @@ impl ConnectionActor {
     }
 
     pub(super) fn batch_staged(&mut self, ctx: &mut Context<Self>) {
-        let action = self.machine.on(Event::Staged);
+        let staged = self.open.as_ref().and_then(|open| open.staged.as_ref());
+        let quarantine = staged.is_some_and(|staged| !staged.quarantine.is_empty());
+        let action = self.machine.on(Event::Staged { quarantine });
         self.perform(action, ctx);
     }
 
     /// The batch is in table and ledger: only now do metrics and tracker move.
     pub(super) fn batch_finalised(&mut self, ctx: &mut Context<Self>) {
         if let Some(open) = self.open.take() {
-            let results = Self::results_of(&open);
-            self.emit_results(&open, &results);
-            Landed {
-                import: &self.labels,
-                seq: open.seq,
-                id: &open.id,
-                files: results.iter().filter(|result| is_ingested(result)).count(),
-                rows: open.staged.as_ref().map_or(0, |staged| staged.rows),
-                bytes: open.staged.iter().flat_map(|staged| &staged.files).map(|file| file.bytes).sum(),
-                table_version: open.table_version,
-                duration: open.staged_at.elapsed(),
-                at: self.world.clock.now(),
-            }
-            .emit();
+            self.take_effect(&open);
         }
         self.supervisor
             .committed
             .do_send(BatchCommitted { import: self.import().clone(), generation: self.generation });
         let action = self.machine.on(Event::Finalised);
         self.perform(action, ctx);
+    }
+
+    fn take_effect(&mut self, open: &OpenWork) {
+        let results = Self::results_of(open);
+        self.emit_results(open, &results);
+        if let Some(record) = self.record.as_mut() {
+            record.guard_waived = false;
+            record.streak = record.streak.after(&results);
+        }
+        let staged = open.staged.as_ref();
+        if let Some(staged) = staged {
+            let columns = self.table.evolved(staged);
+            SchemaEvolved { import: &self.labels, id: &open.id, columns, added: &staged.added }.emit();
+        }
+        Landed {
+            import: &self.labels,
+            seq: open.seq,
+            id: &open.id,
+            files: results.iter().filter(|result| result.outcome.is_committed()).count(),
+            rows: staged.map_or(0, |staged| staged.rows),
+            rows_quarantined: staged.map_or(0, |staged| staged.rows_quarantined),
+            bytes: staged.iter().flat_map(|staged| &staged.files).map(|file| file.bytes).sum(),
+            table_version: open.table_version,
+            duration: open.staged_at.elapsed(),
+            at: self.world.clock.now(),
+        }
+        .emit();
     }
 
     /// The open batch ended in the ledger without a commit: given back, or none of its files brought a row.

@@ -1,4 +1,4 @@
-//! What the table is: its schema, its reference file, its creation.
+//! What the tables are: their schema, the reference file, their creation.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use connector_core::commit::{Event, LedgerFacts, TableTxn};
 use connector_core::error::Failure;
 use connector_core::events::{SchemaDecided, TableRecovered};
 use connector_core::object::ObjectRef;
-use connector_core::ports::{ReferenceFile, TableFacts};
-use connector_core::preparation::{Preparation, TableKnowledge, same_columns};
-use connector_core::schema::TableSchema;
+use connector_core::ports::{AddedColumn, ReferenceFile, StagedBatch};
+use connector_core::preparation::{Preparation, Reconciled, TableKnowledge, reconcile};
+use connector_core::quarantine::quarantine_schema;
+use connector_core::schema::{Origin, TableSchema};
 
 use super::{ConnectionActor, LedgerAnswered};
-use crate::messages::appending::{CreateTable, TableCreated, TableRead};
+use crate::messages::appending::{BothTables, CreateTable, TableCreated, TablesRead, Which};
 use crate::messages::decoding::{ColumnsInferred, InferColumns};
 
 /// What this generation knows of the table.
@@ -21,35 +22,62 @@ pub(super) struct TableView {
     pub(super) exists: bool,
     /// The ledger knows that it exists.
     noted: bool,
+    /// With the columns of `added`.
     pub(super) schema: Option<Arc<TableSchema>>,
+    /// Columns that SCHEMA has gained since the table was created: the next commit adds them.
+    pub(super) added: Vec<AddedColumn>,
+    /// The columns of the quarantine table, once it exists.
+    pub(super) quarantine: Option<TableSchema>,
     pub(super) reference: Option<Arc<ReferenceFile>>,
-    /// True once ledger and table have been compared.
+    /// True once ledger and tables have been compared.
     compared: bool,
 }
 
-impl Handler<TableRead> for ConnectionActor {
+impl TableView {
+    /// A batch has landed: what it added is part of the tables now. Returns the number of the table's columns.
+    pub(super) fn evolved(&mut self, staged: &StagedBatch) -> usize {
+        let Some(schema) = self.schema.as_mut() else { return 0 };
+        for AddedColumn { column, .. } in &staged.added {
+            if schema.find(&column.name).is_none() {
+                Arc::make_mut(schema).columns.push(column.clone());
+            }
+        }
+        self.added.retain(|waiting| staged.added.iter().all(|added| added.column.name != waiting.column.name));
+        if let Some(quarantine) = self.quarantine.as_mut() {
+            for column in &staged.quarantine_added {
+                if quarantine.find(&column.name).is_none() {
+                    quarantine.columns.push(column.clone());
+                }
+            }
+        }
+        schema.columns.len()
+    }
+}
+
+impl Handler<TablesRead> for ConnectionActor {
     type Result = ();
 
-    fn handle(&mut self, message: TableRead, ctx: &mut Self::Context) {
-        if !self.is_current(message.generation, "TableRead") {
+    fn handle(&mut self, message: TablesRead, ctx: &mut Self::Context) {
+        if !self.is_current(message.generation, "TablesRead") {
             return;
         }
         let facts = match message.result {
             Ok(facts) => facts,
             Err(failure) => return self.end(failure, ctx),
         };
-        let table = facts.as_ref().map(TableTxn::from);
+        let (table, quarantine) =
+            (facts.table.as_ref().map(TableTxn::from), facts.quarantine.as_ref().map(TableTxn::from));
         let event = if self.table.compared {
-            Event::Reread { table }
+            Event::Reread { table, quarantine }
         } else {
             let Some(record) = self.record.as_ref() else { return };
             let ledger = LedgerFacts::from(record);
-            Event::Facts { ledger, table }
+            Event::Facts { ledger, table, quarantine }
         };
         let first = !std::mem::replace(&mut self.table.compared, true);
         let action = self.machine.on(event);
         if first && !matches!(action, connector_core::commit::Action::Stop(_)) {
-            if let Err(failure) = self.view_table(facts.as_ref()) {
+            if let Err(failure) = self.view_tables(&facts) {
                 return self.end(failure, ctx);
             }
             self.take_over_open_batch();
@@ -59,24 +87,26 @@ impl Handler<TableRead> for ConnectionActor {
 }
 
 impl ConnectionActor {
-    /// Settles schema and reference file from table, ledger and configuration.
-    fn view_table(&mut self, facts: Option<&TableFacts>) -> Result<(), Failure> {
+    /// Settles schema and reference file from tables, ledger and configuration.
+    fn view_tables(&mut self, both: &BothTables) -> Result<(), Failure> {
         let Some(record) = self.record.as_ref() else { return Ok(()) };
-        self.table.exists = facts.is_some();
+        self.table.exists = both.table.is_some();
         self.table.noted = record.table_created;
         self.table.reference = record.reference.clone().map(Arc::new);
-        let declared = self.spec.columns.clone().map(TableSchema::new);
-        let schema = match facts {
-            Some(facts) => {
-                if let Some(declared) = &declared {
-                    same_columns(declared, &facts.schema)?;
-                }
-                Some(facts.schema.clone())
+        self.table.quarantine = both.quarantine.as_ref().map(|facts| facts.schema.clone());
+        let declared = self.declared_schema();
+        let reconciled = match (&both.table, declared) {
+            (Some(facts), Some(declared)) => Some(reconcile(&declared, &facts.schema)?),
+            (Some(facts), None) => Some(Reconciled { schema: as_inferred(facts.schema.clone()), added: Vec::new() }),
+            (None, declared) => {
+                let schema = declared.or_else(|| record.schema.clone());
+                schema.map(|schema| Reconciled { schema, added: Vec::new() })
             }
-            None => declared.or_else(|| record.schema.clone()),
         };
-        self.table.schema = schema.map(Arc::new);
-        if let Some(facts) = facts {
+        if let Some(Reconciled { schema, added }) = reconciled {
+            (self.table.schema, self.table.added) = (Some(Arc::new(schema)), added);
+        }
+        if let Some(facts) = &both.table {
             TableRecovered {
                 import: &self.labels,
                 generation: self.generation,
@@ -89,6 +119,11 @@ impl ConnectionActor {
         Ok(())
     }
 
+    fn declared_schema(&self) -> Option<TableSchema> {
+        let columns = self.spec.columns.clone()?;
+        Some(TableSchema { columns, partition: self.spec.partition.clone() })
+    }
+
     /// Brings table and ledger's note of it into being, as far as that needs no file. Tells whether that takes a
     /// moment; then [`ConnectionActor::ready`] is called again.
     pub(super) fn prepare_table(&mut self, ctx: &mut Context<Self>) -> bool {
@@ -98,12 +133,11 @@ impl ConnectionActor {
             declared: self.spec.columns.is_some(),
             decided: self.table.schema.is_some(),
         };
-        match (knowledge.next(), &self.spec.columns, &self.table.schema) {
-            (Preparation::DecideDeclared, Some(columns), _) => {
-                self.decide_schema(TableSchema::new(columns.clone()), None, ctx);
-            }
-            (Preparation::Create, _, Some(_)) => self.create_table(),
+        match (knowledge.next(), self.declared_schema(), &self.table.schema) {
+            (Preparation::DecideDeclared, Some(declared), _) => self.decide_schema(declared, None, ctx),
+            (Preparation::Create, _, Some(_)) => self.create_table(Which::Table),
             (Preparation::Note, _, Some(schema)) => self.note_table(schema.as_ref().clone(), ctx),
+            _ if self.table.exists && self.table.quarantine.is_none() => self.create_table(Which::Quarantine),
             _ => return false,
         }
         true
@@ -134,22 +168,31 @@ impl ConnectionActor {
 
     /// The ledger holds the schema now. Creates the table, if there is none.
     pub(super) fn schema_stored(&mut self, ctx: &mut Context<Self>) {
-        if self.table.exists { self.table_noted(ctx) } else { self.create_table() }
+        if self.table.exists { self.table_noted(ctx) } else { self.create_table(Which::Table) }
     }
 
-    fn create_table(&self) {
+    fn create_table(&self, which: Which) {
         let (Some(record), Some(schema), Some(appender)) =
             (self.record.as_ref(), self.table.schema.as_ref(), self.appender())
         else {
             return;
         };
-        let (generation, schema) = (self.generation, Arc::clone(schema));
-        appender.do_send(CreateTable { generation, import: record.uuid, schema });
+        let schema = match which {
+            Which::Table => Arc::clone(schema),
+            Which::Quarantine => Arc::new(quarantine_schema(schema)),
+        };
+        appender.do_send(CreateTable { generation: self.generation, which, import: record.uuid, schema });
     }
 
-    /// The ledger knows that the table exists.
+    /// The ledger knows that the table exists. The quarantine table comes second: it is never without the other.
     pub(super) fn table_noted(&mut self, ctx: &mut Context<Self>) {
-        if self.open.is_some() { self.decode_files(ctx) } else { self.ready(ctx) }
+        if self.table.quarantine.is_none() {
+            self.create_table(Which::Quarantine);
+        } else if self.open.is_some() {
+            self.read_files(ctx);
+        } else {
+            self.ready(ctx);
+        }
     }
 
     /// Asks for the columns of the batch's first readable file: they are the schema, if none is declared, and in any
@@ -158,8 +201,8 @@ impl ConnectionActor {
         let (Some(open), Some(children)) = (self.open.as_ref(), self.children.as_ref()) else { return };
         let with_format = |file: ObjectRef| self.spec.format_of(&file.key).map(|format| (file, format));
         let files = self.unread_files().into_iter().filter_map(with_format).collect();
-        let names_only = self.table.schema.is_some();
-        let message = InferColumns { generation: self.generation, seq: open.seq, files, names_only };
+        let (csv, schema) = (self.csv_settings(), self.table.schema.clone());
+        let message = InferColumns { generation: self.generation, seq: open.seq, files, csv, schema };
         children.decoder.do_send(message);
     }
 }
@@ -174,11 +217,14 @@ impl Handler<ColumnsInferred> for ConnectionActor {
         }
         match message.result {
             Ok(inferred) => match self.table.schema.as_deref().cloned().or(inferred.schema) {
-                Some(schema) => self.decide_schema(schema, Some(inferred.reference), ctx),
+                Some(mut schema) => {
+                    schema.partition.clone_from(&self.spec.partition);
+                    self.decide_schema(schema, Some(inferred.reference), ctx);
+                }
                 None => self.end(Failure::bug("no_schema", "the columns of a file were read without their types"), ctx),
             },
             // With a schema each file is tried all the same and says itself what is wrong with it.
-            Err(_) if self.table.schema.is_some() => self.decode_files(ctx),
+            Err(_) if self.table.schema.is_some() => self.read_files(ctx),
             Err(failures) => self.no_file_has_columns(failures, ctx),
         }
     }
@@ -192,7 +238,14 @@ impl Handler<TableCreated> for ConnectionActor {
             return;
         }
         match message.result {
-            Ok(facts) => self.note_table(facts.schema, ctx),
+            Ok(facts) if message.which == Which::Quarantine => {
+                self.table.quarantine = Some(facts.schema);
+                self.table_noted(ctx);
+            }
+            Ok(_) => match self.table.schema.as_deref().cloned() {
+                Some(schema) => self.note_table(schema, ctx),
+                None => self.end(Failure::bug("no_schema", "a table was created without a schema"), ctx),
+            },
             // It was not there when this generation began: perhaps an interrupted one has created it meanwhile. The
             // next one looks.
             Err(failure) if failure.code == "table_exists" => {
@@ -209,9 +262,17 @@ impl ConnectionActor {
         self.table.exists = true;
         self.table.noted = true;
         self.machine.table_created();
-        let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
+        let (ledger, import, now) = (Arc::clone(&self.ports.ledger), self.import().clone(), self.world.clock.now());
         self.tasks.spawn("note table", ctx.address(), async move {
-            LedgerAnswered::TableNoted(ledger.table_created(&import, &schema).await)
+            LedgerAnswered::TableNoted(ledger.table_created(&import, &schema, now).await)
         });
     }
+}
+
+/// Columns of a table that was made before tables kept where a column came from.
+fn as_inferred(mut schema: TableSchema) -> TableSchema {
+    for column in schema.columns.iter_mut().filter(|column| column.origin == Origin::Declared) {
+        column.origin = Origin::Inferred;
+    }
+    schema
 }

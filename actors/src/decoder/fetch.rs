@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use connector_core::error::Failure;
 use connector_core::object::ObjectRef;
-use futures::stream::{self, Stream, StreamExt};
+use connector_core::ports::ObjectSource;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 
+use super::sizing::PartSize;
 use crate::credit::{Credit, FileAccount};
-use crate::world::{ImportPorts, World};
+use crate::world::World;
 
 /// How many parts of one file are fetched at once.
 const PARTS_AHEAD: usize = 4;
@@ -19,22 +21,25 @@ const PARTS_AHEAD: usize = 4;
 /// One object, and what it takes to read it.
 pub(super) struct Reader {
     pub(super) world: World,
-    pub(super) ports: ImportPorts,
+    source: Arc<dyn ObjectSource>,
     pub(super) account: FileAccount,
     pub(super) object: ObjectRef,
     /// Bytes read from S3 so far.
     bytes_read: AtomicU64,
 }
 
-/// One fetched part and the credit under which its bytes, and later its decoded rows, are held.
+/// Bytes and the credit under which they, and later their decoded rows, are held.
 pub(super) struct Part {
     pub(super) bytes: Bytes,
     pub(super) credit: Credit,
 }
 
+/// The parts of one object, in order.
+pub(super) type Parts<'a> = BoxStream<'a, Result<Part, Failure>>;
+
 impl Reader {
-    pub(super) fn new(world: World, ports: ImportPorts, account: FileAccount, object: ObjectRef) -> Self {
-        Self { world, ports, account, object, bytes_read: AtomicU64::new(0) }
+    pub(super) fn new(world: World, source: Arc<dyn ObjectSource>, account: FileAccount, object: ObjectRef) -> Self {
+        Self { world, source, account, object, bytes_read: AtomicU64::new(0) }
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
@@ -43,28 +48,52 @@ impl Reader {
 
     /// Exactly these bytes of the object version. The caller holds credit for them.
     pub(super) async fn range(&self, range: Range<u64>) -> Result<Bytes, Failure> {
-        let bytes = self.ports.source.read_range(&self.object, range).await?;
+        let bytes = self.source.read_range(&self.object, range).await?;
         self.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(bytes)
     }
 
-    /// The parts of the object from byte 0 on, in order. `cost` is the credit taken for each before it is fetched.
-    pub(super) fn parts(&self, part_bytes: u64, cost: u64) -> impl Stream<Item = Result<Part, Failure>> + Send + '_ {
-        let size = self.object.size;
-        let ranges = (0..size.div_ceil(part_bytes)).map(move |n| n * part_bytes..((n + 1) * part_bytes).min(size));
-        stream::iter(ranges)
-            .then(move |range| async move { (range, self.account.acquire(cost).await) })
-            .map(move |(range, credit)| {
-                let (source, object) = (Arc::clone(&self.ports.source), self.object.clone());
-                // On a task of its own, so that it goes on while the parts before it are being decoded.
-                let mut fetch = Task::spawn(&self.world.io, async move { source.read_range(&object, range).await });
-                async move {
-                    let bytes = fetch.done().await??;
-                    self.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    Ok(Part { bytes, credit })
+    /// The object from byte 0 on, in order. `next` is asked for the size of each part; its credit is taken before it
+    /// is fetched.
+    pub(super) fn parts<'a>(&'a self, next: impl Fn() -> PartSize + Send + Sync + 'a) -> Parts<'a> {
+        let next = Arc::new(next);
+        let ranges = stream::unfold(0, move |start| {
+            let next = Arc::clone(&next);
+            async move {
+                if start >= self.object.size {
+                    return None;
                 }
-            })
-            .buffered(PARTS_AHEAD)
+                let size = next();
+                let end = start.saturating_add(size.bytes.max(1)).min(self.object.size);
+                let credit = self.account.acquire(size.cost).await;
+                Some(((start..end, credit), end))
+            }
+        });
+        let fetched = ranges.map(move |(range, credit)| {
+            let fetch = self.fetch(range);
+            async move { Ok(Part { bytes: fetch.await?, credit }) }
+        });
+        fetched.buffered(PARTS_AHEAD).boxed()
+    }
+
+    /// The object from byte 0 on, in order, in pieces of `length` bytes, `ahead` of which are fetched at once. The
+    /// caller holds credit for as many and two more.
+    pub(super) fn pieces(&self, length: u64, ahead: usize) -> impl Stream<Item = Result<Bytes, Failure>> + Send + '_ {
+        let (size, length) = (self.object.size, length.max(1));
+        let ranges = (0..size.div_ceil(length)).map(move |n| n * length..((n + 1) * length).min(size));
+        stream::iter(ranges).map(|range| self.fetch(range)).buffered(ahead.max(1))
+    }
+
+    /// As [`Reader::range`], but begun at once and on a task of its own, so that it goes on while the parts before it
+    /// are being decoded.
+    fn fetch(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, Failure>> + Send + '_ {
+        let (source, object) = (Arc::clone(&self.source), self.object.clone());
+        let mut fetch = Task::spawn(&self.world.io, async move { source.read_range(&object, range).await });
+        async move {
+            let bytes = fetch.done().await??;
+            self.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            Ok(bytes)
+        }
     }
 
     /// Runs a job on the CPU pool. A panic is the file's fault: class `Data`.

@@ -1,35 +1,32 @@
 //! Reading the columns of the reference file: the first file, in claim order, that has any.
 
+use std::sync::Arc;
+
+use connector_core::csv::{CsvDialect, CsvSettings};
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::object::ObjectRef;
-use connector_core::ports::ReferenceFile;
+use connector_core::ports::{ColumnEvidence, ReferenceFile};
 use connector_core::spec::Format;
-use connector_decode::csv::CsvOptions;
-use connector_decode::infer;
-use connector_decode::parquet::ParquetFile;
+use connector_decode::parquet::{ParquetFile, ParquetSource};
+use connector_decode::{infer, ndjson};
 
+use super::content::{self, Content};
 use super::fetch::Reader;
-use super::parquet_file;
-use crate::messages::decoding::InferredColumns;
-
-/// Bytes of a CSV file's head that are looked at.
-const CSV_HEAD_BYTES: u64 = 1 << 20;
+use super::inspection::is_without_records;
+use super::sample::TextSample;
+use crate::messages::decoding::{InferColumns, InferredColumns};
 
 /// Tries the files in order, each with a reader of its own. The error has one failure for each file that was tried;
-/// what is not the file's fault ends the search.
+/// what is not the file's fault ends the search. A file in which nothing is has the code `no_records`.
 pub(super) async fn first_columns(
-    files: Vec<(ObjectRef, Format)>,
-    names_only: bool,
+    message: InferColumns,
     reader_of: impl Fn(ObjectRef) -> Reader,
 ) -> Result<InferredColumns, Vec<Failure>> {
+    let (names_only, settings) = (message.schema.is_some(), Arc::new(message.csv));
     let mut failures = Vec::new();
-    for (object, format) in files {
+    for (object, format) in message.files {
         let reader = reader_of(object);
-        let inferred = match format {
-            Format::Csv => csv(&reader).await,
-            Format::Parquet => parquet(&reader, names_only).await,
-        };
-        match inferred {
+        match columns(&reader, format, &settings, names_only).await {
             Ok(inferred) => return Ok(inferred),
             Err(failure) => {
                 let data = failure.class == ErrorClass::Data;
@@ -43,24 +40,71 @@ pub(super) async fn first_columns(
     Err(failures)
 }
 
-async fn csv(reader: &Reader) -> Result<InferredColumns, Failure> {
-    let size = reader.object.size;
-    let length = size.min(CSV_HEAD_BYTES);
-    let _credit = reader.account.acquire(length * 4).await;
-    let head = reader.range(0..length).await?;
-    let inferred = reader.on_pool(move || infer::csv(&head, length == size, &CsvOptions::default())).await??;
-    let reference = ReferenceFile { key: reader.object.key.to_string(), columns: inferred.file_columns };
-    Ok(InferredColumns { schema: Some(inferred.schema), reference })
+/// What one file shows.
+struct Found {
+    /// `None` if only names were wanted.
+    schema: Option<connector_core::schema::TableSchema>,
+    columns: Vec<String>,
+    dialect: Option<CsvDialect>,
+    evidence: Vec<ColumnEvidence>,
 }
 
-async fn parquet(reader: &Reader, names_only: bool) -> Result<InferredColumns, Failure> {
-    let source = parquet_file::footer_only(reader).await?;
-    let read = move || {
-        let file = ParquetFile::open(source)?;
-        // A column that was left out may have a type that no table column can have.
-        let schema = if names_only { None } else { Some(file.infer()?) };
-        Ok::<_, Failure>((schema, file.columns()))
+impl Found {
+    fn of(inferred: infer::Inferred, names_only: bool) -> Self {
+        Self {
+            schema: (!names_only).then_some(inferred.schema),
+            columns: inferred.file_columns,
+            dialect: inferred.dialect,
+            evidence: inferred.evidence,
+        }
+    }
+}
+
+async fn columns(
+    reader: &Reader,
+    format: Format,
+    settings: &Arc<CsvSettings>,
+    names_only: bool,
+) -> Result<InferredColumns, Failure> {
+    let found = match content::read(reader, format).await? {
+        Content::Parquet(source) => reader.on_pool(move || of_parquet(source, names_only)).await?,
+        Content::Text(text) => {
+            let settings = Arc::clone(settings);
+            reader.on_pool(move || of_text(&text, format, &settings, names_only)).await?
+        }
     };
-    let (schema, columns) = reader.on_pool(read).await??;
-    Ok(InferredColumns { schema, reference: ReferenceFile { key: reader.object.key.to_string(), columns } })
+    let found = match found {
+        Ok(found) if found.columns.is_empty() => Err(without_records(reader)),
+        Err(failure) if is_without_records(&failure) => Err(without_records(reader)),
+        found => found,
+    }?;
+    let key = reader.object.key.to_string();
+    let reference = ReferenceFile { key, columns: found.columns, dialect: found.dialect, evidence: found.evidence };
+    Ok(InferredColumns { schema: found.schema, reference })
+}
+
+/// Nothing is wrong with the file, but there is nothing in it.
+fn without_records(reader: &Reader) -> Failure {
+    let message = format!("{} has no record, so there is nothing to infer columns from", reader.object.uri());
+    Failure::data("no_records", message)
+}
+
+fn of_text(text: &TextSample, format: Format, settings: &CsvSettings, names_only: bool) -> Result<Found, Failure> {
+    let inferred = match format {
+        Format::Ndjson => ndjson::infer(&text.sample)?,
+        Format::Csv | Format::Parquet => infer::csv(&text.sample, settings)?,
+    };
+    Ok(Found::of(inferred, names_only))
+}
+
+fn of_parquet(source: ParquetSource, names_only: bool) -> Result<Found, Failure> {
+    let file = ParquetFile::open(source)?;
+    match file.infer() {
+        Ok(inferred) => Ok(Found::of(inferred, names_only)),
+        // A column that SCHEMA leaves out may have a type that no table column can have.
+        Err(_) if names_only => {
+            Ok(Found { schema: None, columns: file.columns(), dialect: None, evidence: Vec::new() })
+        }
+        Err(failure) => Err(failure),
+    }
 }

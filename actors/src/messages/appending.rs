@@ -8,10 +8,32 @@ use connector_core::error::Failure;
 use connector_core::ids::{BatchSeq, Generation, ImportUuid};
 use connector_core::ports::{CommitAnswer, RowOrigin, StagedFile, TableCommit, TableFacts};
 use connector_core::schema::TableSchema;
+use jiff::Timestamp;
 
 use crate::credit::Credit;
 
-/// Which data file a block goes to.
+/// One of the two tables of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Table,
+    Quarantine,
+}
+
+/// Data files of both tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataFiles {
+    pub table: Vec<StagedFile>,
+    pub quarantine: Vec<StagedFile>,
+}
+
+impl DataFiles {
+    pub fn extend(&mut self, more: Self) {
+        self.table.extend(more.table);
+        self.quarantine.extend(more.quarantine);
+    }
+}
+
+/// Which data files a block goes to: its rows to one of the table, its rejected rows to one of the quarantine table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// Coalesced with the small files of its batch. Only whole files come here.
@@ -34,6 +56,8 @@ pub struct StageBlocks {
     pub first_row: u64,
     pub blocks: Vec<Block>,
     pub credit: Vec<Credit>,
+    /// The insertion date of quarantined rows.
+    pub now: Timestamp,
 }
 
 /// A file with a lane of its own has failed: remove its data file. DecoderActor to AppenderActor; answered when done.
@@ -70,14 +94,22 @@ pub struct CloseBatch {
 pub struct BatchClosed {
     pub generation: Generation,
     pub seq: BatchSeq,
-    pub result: Result<Vec<StagedFile>, Failure>,
+    pub result: Result<DataFiles, Failure>,
 }
 
-/// Commit the staged batch. ConnectionActor to AppenderActor; answered by [`CommitAnswered`]. One at a time.
+/// Remove data files that will never be staged. ConnectionActor to AppenderActor; answered when done.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct DiscardFiles {
+    pub files: DataFiles,
+}
+
+/// Commit the staged batch to one of the tables. ConnectionActor to AppenderActor; answered by [`CommitAnswered`]. One at a time.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct CommitBatch {
     pub generation: Generation,
+    pub which: Which,
     pub commit: TableCommit,
 }
 
@@ -89,26 +121,34 @@ pub struct CommitAnswered {
     pub result: Result<CommitAnswer, Failure>,
 }
 
-/// Read the table from storage. ConnectionActor to AppenderActor; answered by [`TableRead`].
+/// Read both tables from storage. ConnectionActor to AppenderActor; answered by [`TablesRead`].
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-pub struct ReadTable {
+pub struct ReadTables {
     pub generation: Generation,
+}
+
+/// What both tables say; `None` for one that is not there.
+#[derive(Clone, Debug)]
+pub struct BothTables {
+    pub table: Option<TableFacts>,
+    pub quarantine: Option<TableFacts>,
 }
 
 /// AppenderActor to ConnectionActor.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub struct TableRead {
+pub struct TablesRead {
     pub generation: Generation,
-    pub result: Result<Option<TableFacts>, Failure>,
+    pub result: Result<BothTables, Failure>,
 }
 
-/// Create the table. ConnectionActor to AppenderActor; answered by [`TableCreated`].
+/// Create one of the tables. ConnectionActor to AppenderActor; answered by [`TableCreated`].
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct CreateTable {
     pub generation: Generation,
+    pub which: Which,
     pub import: ImportUuid,
     pub schema: Arc<TableSchema>,
 }
@@ -118,6 +158,7 @@ pub struct CreateTable {
 #[rtype(result = "()")]
 pub struct TableCreated {
     pub generation: Generation,
+    pub which: Which,
     pub result: Result<TableFacts, Failure>,
 }
 
@@ -127,7 +168,7 @@ pub struct TableCreated {
 #[rtype(result = "()")]
 pub struct CheckStaged {
     pub generation: Generation,
-    pub files: Vec<StagedFile>,
+    pub files: DataFiles,
 }
 
 /// AppenderActor to ConnectionActor.

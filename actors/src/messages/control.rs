@@ -10,9 +10,12 @@ use connector_core::status::{ImportState, StateReason};
 pub struct SyncSummary {
     pub batches: u64,
     pub files_ingested: u64,
+    /// Files that do not fit the table as a whole.
+    pub files_quarantined: u64,
     pub files_failed: u64,
     pub files_deferred: u64,
     pub rows: u64,
+    pub rows_quarantined: u64,
 }
 
 /// Import everything that is new, without a cap. To the Supervisor, which passes it to the ConnectionActor.

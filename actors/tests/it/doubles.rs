@@ -16,7 +16,10 @@ use connector_actors::supervisor::Supervisor;
 use connector_actors::world::{ImportPorts, ImportSeat, World};
 use connector_core::clock::SystemClock;
 use connector_core::credit::{DEFAULT_BUDGET, Seat};
+use connector_core::csv::CsvSettings;
 use connector_core::error::Failure;
+use connector_core::evolve::EvolutionRules;
+use connector_core::guard::GuardLimits;
 use connector_core::ids::{BatchUuid, ImportName, ImportUuid};
 use connector_core::object::{ListedObject, ObjectRef};
 use connector_core::ports::{
@@ -160,14 +163,14 @@ impl DataFileWriter for MemoryWriter {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> PortResult<Option<StagedFile>> {
+    fn finish(self: Box<Self>) -> PortResult<Vec<StagedFile>> {
         let mut state = self.table.state.lock().expect("lock");
         state.open -= 1;
         state.next_file += 1;
         let path = format!("file-{}", state.next_file);
         let rows = self.rows.len() as u64;
         state.files.insert(path.clone(), self.rows);
-        Ok(Some(StagedFile { path, bytes: rows, rows, stats: String::new() }))
+        Ok(vec![StagedFile { path, bytes: rows, rows, stats: String::new(), partition: None }])
     }
 
     fn discard(self: Box<Self>) {
@@ -226,7 +229,7 @@ impl Destination for MemoryTable {
             Some(CommitFault::Conflict) => return Ok(CommitAnswer::Conflict),
             _ => {}
         }
-        if state.seq != commit.seq - 1 || state.import != Some(commit.import) {
+        if state.seq >= commit.seq || state.import != Some(commit.import) {
             return Ok(CommitAnswer::Conflict);
         }
         let rows: Vec<RowId> = commit.files.iter().flat_map(|file| state.files[&file.path].clone()).collect();
@@ -235,6 +238,10 @@ impl Destination for MemoryTable {
         state.seq = commit.seq;
         state.uuid = Some(commit.batch_uuid);
         state.version += 1;
+        let added = commit.add_columns.clone();
+        let schema = state.schema.as_mut().expect("created");
+        assert!(added.iter().all(|column| schema.find(&column.name).is_none()), "a column is added twice");
+        schema.columns.extend(added);
         match fault {
             Some(CommitFault::LandedButAnswerLost) => Err(Failure::transient("storage", "no answer")),
             _ => Ok(CommitAnswer::Landed { version: state.version }),
@@ -254,6 +261,12 @@ impl MemoryTable {
         rows
     }
 
+    /// The names of the table's columns.
+    pub fn columns(&self) -> Vec<String> {
+        let state = self.state.lock().expect("lock");
+        state.schema.iter().flat_map(|schema| &schema.columns).map(|column| column.name.clone()).collect()
+    }
+
     pub fn commits(&self) -> Vec<usize> {
         self.state.lock().expect("lock").commits.clone()
     }
@@ -264,11 +277,12 @@ pub struct Bench {
     pub name: &'static str,
     pub bucket: Arc<MemoryBucket>,
     pub table: MemoryTable,
+    pub quarantine: MemoryTable,
 }
 
 impl Bench {
     pub fn new(name: &'static str) -> Self {
-        Self { name, bucket: Arc::default(), table: MemoryTable::default() }
+        Self { name, bucket: Arc::default(), table: MemoryTable::default(), quarantine: MemoryTable::default() }
     }
 
     /// An import of everything in the bucket, in `@auto` with a tick short enough to wait for.
@@ -290,6 +304,11 @@ impl Bench {
             from_timestamp: None,
             max_files: 5,
             columns: None,
+            partition: None,
+            ttl: None,
+            evolution: EvolutionRules::default(),
+            csv: CsvSettings::default(),
+            guard: GuardLimits::default(),
             tick: Duration::from_millis(100),
         }
     }
@@ -298,7 +317,8 @@ impl Bench {
         let ports = ImportPorts {
             source: Arc::clone(&self.bucket) as Arc<dyn ObjectSource>,
             ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
-            destination: Arc::new(self.table.clone()),
+            table: Arc::new(self.table.clone()),
+            quarantine: Arc::new(self.quarantine.clone()),
         };
         ImportSeat { spec: Arc::new(spec), seat: Seat(seat), ports: Arc::new(move || Ok(ports.clone())) }
     }

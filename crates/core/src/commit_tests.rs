@@ -1,4 +1,5 @@
-//! Tries every interleaving of steps, crashes, lost answers and conflicts for two batches of one file each.
+//! Tries every interleaving of steps, crashes, lost answers and conflicts for two batches of one file each, the first of
+//! which has a bad row beside a good one.
 
 use super::*;
 
@@ -25,13 +26,17 @@ struct ModelTable {
 struct World {
     ledger: ModelLedger,
     table: ModelTable,
+    quarantine: ModelTable,
     machine: CommitMachine,
     /// The next batch uuid.
     uuids: u128,
     faults_left: u32,
-    /// Whether the staged data file of the open batch still exists.
+    /// Whether the staged data files of the open batch still exist.
     staged_file: bool,
 }
+
+/// Rows that each file has for the quarantine table.
+const BAD_ROWS: [u32; FILES] = [1, 0];
 
 /// How one action may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,12 +56,12 @@ impl World {
     fn new(faults: u32) -> Self {
         let import = ImportUuid(uuid::Uuid::from_u128(7));
         let facts = LedgerFacts { import, table_created: true, committed_seq: 0, open: None };
+        let txn = TableTxn { version: 0, import: Some(import), committed_seq: 0, committed_uuid: None };
+        let table = ModelTable { txn, rows: [0; FILES] };
         Self {
             ledger: ModelLedger { facts, open_file: None, ingested: [false; FILES] },
-            table: ModelTable {
-                txn: TableTxn { version: 0, import: Some(import), committed_seq: 0, committed_uuid: None },
-                rows: [0; FILES],
-            },
+            quarantine: table.clone(),
+            table,
             machine: CommitMachine::new(),
             uuids: 1,
             faults_left: faults,
@@ -66,7 +71,17 @@ impl World {
 
     fn start(&mut self) -> Action {
         self.machine = CommitMachine::new();
-        self.machine.on(Event::Facts { ledger: self.ledger.facts, table: Some(self.table.txn) })
+        let (table, quarantine) = (Some(self.table.txn), Some(self.quarantine.txn));
+        self.machine.on(Event::Facts { ledger: self.ledger.facts, table, quarantine })
+    }
+
+    fn bad_rows(&self) -> u32 {
+        BAD_ROWS[self.ledger.open_file.expect("open")]
+    }
+
+    fn reread(&mut self) -> Action {
+        let (table, quarantine) = (Some(self.table.txn), Some(self.quarantine.txn));
+        self.machine.on(Event::Reread { table, quarantine })
     }
 
     /// Carries out the effect of an action, as ledger and table would, and returns the answer.
@@ -78,7 +93,7 @@ impl World {
                 self.uuids += 1;
                 let seq = self.machine.next_seq();
                 assert_eq!(self.ledger.facts.open, None, "claimed while a batch is open");
-                self.ledger.facts.open = Some(OpenFacts { seq, uuid, staged: false });
+                self.ledger.facts.open = Some(OpenFacts { seq, uuid, staged: false, quarantine: false });
                 self.ledger.open_file = Some(file);
                 Event::Claimed { seq, uuid }
             }
@@ -87,22 +102,23 @@ impl World {
                 Event::Decoded { commit: true }
             }
             Action::Stage { .. } => {
-                self.ledger.facts.open.as_mut().expect("open").staged = true;
-                Event::Staged
+                let quarantine = self.bad_rows() > 0;
+                let open = self.ledger.facts.open.as_mut().expect("open");
+                (open.staged, open.quarantine) = (true, quarantine);
+                Event::Staged { quarantine }
             }
             Action::CheckStaged { .. } => Event::Intact(self.staged_file),
-            Action::Commit { seq, uuid } => {
-                // The destination's own rule: the table's txn has to be the one before.
-                if self.table.txn.committed_seq != seq - 1 {
-                    return Some(Event::Committed(CommitAnswer::Conflict));
-                }
-                self.table.txn.version += 1;
-                self.table.txn.committed_seq = *seq;
-                self.table.txn.committed_uuid = Some(*uuid);
-                self.table.rows[self.ledger.open_file.expect("open")] += 1;
-                Event::Committed(CommitAnswer::Landed { version: self.table.txn.version })
+            Action::CommitQuarantine { seq, uuid } => {
+                let (file, rows) = (self.ledger.open_file.expect("open"), self.bad_rows());
+                assert!(rows > 0, "a commit of nothing");
+                self.quarantine.commit(*seq, *uuid, file, rows)
             }
-            Action::ReadTable => Event::Reread { table: Some(self.table.txn) },
+            Action::Commit { seq, uuid } => {
+                let file = self.ledger.open_file.expect("open");
+                assert_eq!(self.quarantine.rows[file], BAD_ROWS[file], "the quarantine comes first: {self:?}");
+                self.table.commit(*seq, *uuid, file, 1)
+            }
+            Action::ReadTables => Event::Reread { table: Some(self.table.txn), quarantine: Some(self.quarantine.txn) },
             Action::Finalise { seq, .. } => {
                 let file = self.ledger.open_file.take().expect("open");
                 self.ledger.ingested[file] = true;
@@ -110,7 +126,7 @@ impl World {
                 self.ledger.facts.open = None;
                 Event::Finalised
             }
-            Action::Abandon { .. } | Action::Settle { .. } => {
+            Action::Abandon { .. } | Action::Settle { .. } | Action::TripGuard { .. } => {
                 self.ledger.facts.open = None;
                 self.ledger.open_file = None;
                 Event::Closed
@@ -120,19 +136,37 @@ impl World {
     }
 
     fn check(&self) {
-        for file in 0..FILES {
+        for (file, bad_rows) in BAD_ROWS.into_iter().enumerate() {
             assert!(self.table.rows[file] <= 1, "rows of file {file} are in the table twice: {self:?}");
+            assert!(self.quarantine.rows[file] <= bad_rows, "bad rows of file {file} are there twice: {self:?}");
             if self.ledger.ingested[file] {
                 assert_eq!(self.table.rows[file], 1, "file {file} is lost: {self:?}");
+                assert_eq!(self.quarantine.rows[file], bad_rows, "bad rows of file {file} are lost: {self:?}");
             }
         }
+    }
+}
+
+impl ModelTable {
+    /// The destination's own rule: a seq lands once, and only above what has landed.
+    fn commit(&mut self, seq: BatchSeq, uuid: BatchUuid, file: usize, rows: u32) -> Event {
+        if self.txn.committed_seq >= seq {
+            return Event::Committed(CommitAnswer::Conflict);
+        }
+        self.txn.version += 1;
+        self.txn.committed_seq = seq;
+        self.txn.committed_uuid = Some(uuid);
+        self.rows[file] += rows;
+        Event::Committed(CommitAnswer::Landed { version: self.txn.version })
     }
 }
 
 fn faults_of(action: &Action) -> Vec<Fault> {
     use Fault::{AnswerLost, Conflict, CrashAfter, CrashBefore, NothingHappened};
     match action {
-        Action::Commit { .. } => vec![CrashBefore, CrashAfter, AnswerLost, NothingHappened, Conflict],
+        Action::Commit { .. } | Action::CommitQuarantine { .. } => {
+            vec![CrashBefore, CrashAfter, AnswerLost, NothingHappened, Conflict]
+        }
         _ => vec![CrashBefore, CrashAfter],
     }
 }
@@ -152,13 +186,14 @@ fn explore(world: &World, action: &Action) -> u64 {
             Fault::CrashBefore | Fault::NothingHappened => None,
             Fault::Conflict => {
                 next.table.txn.version += 1;
+                next.quarantine.txn.version += 1;
                 Some(Event::Committed(CommitAnswer::Conflict))
             }
             Fault::None | Fault::CrashAfter | Fault::AnswerLost => match next.effect(action) {
                 Some(event) => Some(event),
                 None => {
                     assert_eq!(next.ledger.ingested, [true; FILES], "nothing left to claim, but files are missing");
-                    assert_eq!(next.table.rows, [1; FILES]);
+                    assert_eq!((next.table.rows, next.quarantine.rows), ([1; FILES], BAD_ROWS));
                     ends += 1;
                     continue;
                 }
@@ -182,10 +217,10 @@ fn explore(world: &World, action: &Action) -> u64 {
 
 fn explore_lost_file(world: &World) -> u64 {
     let mut next = world.clone();
-    if next.table.txn.committed_uuid.is_some()
-        && next.ledger.facts.open.map(|open| Some(open.uuid)) == Some(next.table.txn.committed_uuid)
-    {
-        // It is part of the table: nothing may take it away.
+    let open = next.ledger.facts.open.map(|open| open.uuid);
+    let landed = [next.table.txn.committed_uuid, next.quarantine.txn.committed_uuid];
+    if open.is_some() && landed.contains(&open) {
+        // It is part of a table: nothing may take it away. What happens if something does has a test of its own.
         return 0;
     }
     next.staged_file = false;
@@ -206,7 +241,12 @@ fn ledger(committed_seq: BatchSeq, open: Option<(BatchSeq, u128, bool)>) -> Ledg
         import: ImportUuid(uuid::Uuid::from_u128(7)),
         table_created: true,
         committed_seq,
-        open: open.map(|(seq, id, staged)| OpenFacts { seq, uuid: BatchUuid(uuid::Uuid::from_u128(id)), staged }),
+        open: open.map(|(seq, id, staged)| OpenFacts {
+            seq,
+            uuid: BatchUuid(uuid::Uuid::from_u128(id)),
+            staged,
+            quarantine: staged,
+        }),
     }
 }
 
@@ -235,7 +275,7 @@ fn contradictions_stop_with_a_reason_and_are_never_guessed_away() {
         (ledger(3, Some((4, 1, true))), Some(table(Some(7), 5, Some(1))), "ledger_behind"),
     ];
     for (ledger, table, code) in cases {
-        match settle_facts(&ledger, table.as_ref()) {
+        match settle_facts(&ledger, table.as_ref(), None) {
             Verdict::Contradiction(failure) => assert_eq!(failure.code, code),
             other => panic!("{ledger:?} {table:?}: {other:?} instead of {code}"),
         }
@@ -246,12 +286,52 @@ fn contradictions_stop_with_a_reason_and_are_never_guessed_away() {
 fn agreement_goes_on_where_it_was() {
     let fresh = LedgerFacts { table_created: false, ..ledger(0, None) };
     let v3 = Some(table(Some(7), 3, Some(9)));
-    assert_eq!(settle_facts(&fresh, None), Verdict::Ready);
-    assert_eq!(settle_facts(&ledger(3, None), v3.as_ref()), Verdict::Ready);
-    assert_eq!(settle_facts(&ledger(3, Some((4, 1, false))), v3.as_ref()), Verdict::Abandon);
-    assert_eq!(settle_facts(&ledger(3, Some((4, 1, true))), v3.as_ref()), Verdict::CommitStaged);
+    assert_eq!(settle_facts(&fresh, None, None), Verdict::Ready);
+    let (claimed, staged) = (ledger(3, Some((4, 1, false))), ledger(3, Some((4, 1, true))));
+    let q2 = Some(table(Some(7), 2, Some(8)));
+    assert_eq!(settle_facts(&ledger(3, None), v3.as_ref(), q2.as_ref()), Verdict::Ready);
+    assert_eq!(settle_facts(&claimed, v3.as_ref(), q2.as_ref()), Verdict::Abandon);
+    let commit = |quarantine_landed| Verdict::CommitStaged { quarantine_landed };
+    assert_eq!(settle_facts(&staged, v3.as_ref(), q2.as_ref()), commit(false));
     let landed = Some(table(Some(7), 4, Some(1)));
-    assert_eq!(settle_facts(&ledger(3, Some((4, 1, true))), landed.as_ref()), Verdict::Landed { version: 9 });
+    assert_eq!(settle_facts(&staged, v3.as_ref(), landed.as_ref()), commit(true));
+    assert_eq!(settle_facts(&staged, landed.as_ref(), landed.as_ref()), Verdict::Landed { version: 9 });
+    assert_eq!(settle_facts(&staged, v3.as_ref(), None), Verdict::Abandon, "its data files went with the table");
+}
+
+#[test]
+fn a_quarantine_table_that_contradicts_stops_the_import() {
+    let (claimed, staged) = (ledger(3, Some((4, 1, false))), ledger(3, Some((4, 1, true))));
+    let v3 = table(Some(7), 3, Some(9));
+    let v4 = table(Some(7), 4, Some(1));
+    let cases = [
+        (ledger(3, None), v3, table(Some(8), 2, None), "foreign_quarantine"),
+        (ledger(3, None), v3, table(None, 0, None), "foreign_quarantine"),
+        (ledger(3, None), v3, table(Some(7), 4, Some(1)), "ledger_behind"),
+        (claimed, v3, table(Some(7), 4, Some(1)), "ledger_behind"),
+        (staged, v3, table(Some(7), 5, Some(1)), "ledger_behind"),
+        (staged, v3, table(Some(7), 4, Some(2)), "fenced"),
+        (staged, v4, table(Some(7), 2, None), "quarantine_behind"),
+    ];
+    for (ledger, table, quarantine, code) in cases {
+        match settle_facts(&ledger, Some(&table), Some(&quarantine)) {
+            Verdict::Contradiction(failure) => assert_eq!(failure.code, code),
+            other => panic!("{ledger:?} {table:?} {quarantine:?}: {other:?} instead of {code}"),
+        }
+    }
+}
+
+#[test]
+fn a_batch_whose_bad_rows_have_landed_is_never_read_again() {
+    let staged = ledger(3, Some((4, 1, true)));
+    let mut machine = CommitMachine::new();
+    let (table, quarantine) = (Some(table(Some(7), 3, Some(9))), Some(table(Some(7), 4, Some(1))));
+    let action = machine.on(Event::Facts { ledger: staged, table, quarantine });
+    assert_eq!(action, Action::CheckStaged { seq: 4 });
+    let mut lost = machine.clone();
+    assert!(matches!(lost.on(Event::Intact(false)), Action::Stop(failure) if failure.code == "staged_files_gone"));
+    let uuid = BatchUuid(uuid::Uuid::from_u128(1));
+    assert_eq!(machine.on(Event::Intact(true)), Action::Commit { seq: 4, uuid }, "only the table lacks it");
 }
 
 #[test]
@@ -264,8 +344,8 @@ fn a_commit_that_never_settles_ends_the_generation_instead_of_spinning() {
     }
     for _ in 0..MAX_UNSETTLED_COMMITS {
         assert!(matches!(action, Action::Commit { .. }));
-        assert_eq!(world.machine.on(Event::Committed(CommitAnswer::Conflict)), Action::ReadTable);
-        action = world.machine.on(Event::Reread { table: Some(world.table.txn) });
+        assert_eq!(world.machine.on(Event::Committed(CommitAnswer::Conflict)), Action::ReadTables);
+        action = world.reread();
     }
     assert!(matches!(action, Action::Stop(failure) if failure.code == "commit_unsettled"));
 }
@@ -285,7 +365,7 @@ fn a_commit_that_the_user_must_make_possible_stops_with_that_reason() {
         for _ in 0..attempts {
             assert!(matches!(action, Action::Commit { .. }));
             world.machine.on(Event::CommitUnknown(failure.clone()));
-            action = world.machine.on(Event::Reread { table: Some(world.table.txn) });
+            action = world.reread();
         }
         assert_eq!(action, Action::Stop(failure));
     }

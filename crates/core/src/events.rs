@@ -15,14 +15,16 @@
 //! | [`StaleMessage`] | a message of an earlier generation arrives | stale_messages |
 //! | [`ScanPageListed`] | a list page is in the ledger | list_requests, objects_listed, late_arrivals, files{skipped, deferred} |
 //! | [`ScanFinished`], [`ScanFailed`] | a scan ends | scan_duration, last_scan; errors |
-//! | [`BacklogMeasured`] | the ledger was counted | backlog…, oldest_pending_age, watermark…, last_scan, last_commit |
+//! | [`BacklogMeasured`] | the ledger was counted | backlog…, oldest_pending_age, watermark…, last_scan, last_commit, schema_version |
 //! | [`TickFinished`] | a tick has run its batches | tick_duration |
 //! | [`BatchClaimed`] | a batch is in the ledger | none |
 //! | [`BatchCommitted`] | a batch is finalised | commit_duration, table_version, committed_seq, last_commit |
+//! | [`SchemaEvolved`] | the commit of a batch added columns | schema_columns |
+//! | [`GuardTripped`] | most rows of a batch were bad, and the import is paused | guard_tripped, errors |
 //! | [`BatchSettled`] | a batch ended of which no file brought a row | none |
 //! | [`BatchAbandoned`] | an open batch gave its files back | none |
 //! | [`CommitUnsettled`] | a commit was answered by an error, and the table has to be read again | errors |
-//! | [`FileIngested`], [`FileFailed`], [`FileDeferred`], [`FileGone`] | a file's outcome is durable | files, rows, bytes_read, errors |
+//! | [`FileIngested`], [`FileQuarantined`], [`FileFailed`], [`FileDeferred`], [`FileGone`] | a file's outcome is durable | files, rows, bytes_read, errors |
 //!
 //! File events come only after the batch is finalised or settled: [`emit_file_result`] turns a [`FileResult`] of the
 //! ledger into the right one. Events borrow what they tell, so that an actor builds them for free.
@@ -41,8 +43,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::batch::{BatchAbandoned, BatchClaimed, BatchCommitted, BatchSettled, CommitUnsettled, TickFinished};
-pub use self::file::{FileDeferred, FileFailed, FileGone, FileIngested, emit_file_result};
+pub use self::batch::{
+    BatchAbandoned, BatchClaimed, BatchCommitted, BatchSettled, CommitUnsettled, GuardTripped, SchemaEvolved,
+    TickFinished,
+};
+pub use self::file::{FileDeferred, FileFailed, FileGone, FileIngested, FileQuarantined, emit_file_result};
 pub use self::import::{
     GenerationEnded, ImportRegistered, ImportStateChanged, RestartScheduled, SchemaDecided, StaleMessage,
     TableRecovered,

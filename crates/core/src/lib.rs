@@ -7,8 +7,12 @@
 //! |---|---|
 //! | [`ids`], [`object`] | what identifies an import, a batch and an object version |
 //! | [`uri`] | which keys a bucket URI matches, and which literal prefix to list |
-//! | [`types`], [`schema`], [`binding`] | column types, table schemas, which file column feeds which table column |
-//! | [`block`] | the unit of decoded rows, with the rows that were rejected |
+//! | [`types`], [`schema`], [`expr`] | column types and what stands for them elsewhere, table schemas, expressions |
+//! | [`csv`] | how CSV files are written: configured, found out, fixed |
+//! | [`binding`], [`compat`], [`evolve`] | which file column feeds which table column, which type fits, what is added |
+//! | [`block`], [`quarantine`], [`remedy`] | the unit of decoded rows with the rejected ones, the table that takes those, what to do about them |
+//! | [`guard`] | when an import is paused because its rows are mostly bad |
+//! | [`history`] | what the tracker tells of batches, files and schema versions |
 //! | [`claim`] | how many files one tick may take, and in which order |
 //! | [`commit`] | the commit protocol as a state machine, with recovery |
 //! | [`backoff`], [`restart`], [`credit`] | waiting times; what follows the end of a generation; who may hold memory |
@@ -22,15 +26,23 @@ pub mod block;
 pub mod claim;
 pub mod clock;
 pub mod commit;
+pub mod compat;
 pub mod credit;
+pub mod csv;
 pub mod error;
 pub mod events;
+pub mod evolve;
+pub mod expr;
+pub mod guard;
+pub mod history;
 pub mod ids;
 pub mod object;
 pub mod outcome;
 pub mod pace;
 pub mod ports;
 pub mod preparation;
+pub mod quarantine;
+pub mod remedy;
 pub mod restart;
 pub mod schema;
 pub mod secret;

@@ -20,7 +20,7 @@ pub fn concerns_import(failure: &Failure) -> bool {
 
 /// How a file ends that could not be read or decoded. `attempts` is how often it was deferred before; `random` is in
 /// `0.0..1.0`.
-pub fn outcome_of(failure: Failure, rows_rejected: u64, attempts: u32, now: Timestamp, random: f64) -> FileOutcome {
+pub fn outcome_of(failure: Failure, attempts: u32, now: Timestamp, random: f64) -> FileOutcome {
     let Failure { class, code, message } = failure;
     match (class, code) {
         // The next scan finds what is there now.
@@ -30,7 +30,7 @@ pub fn outcome_of(failure: Failure, rows_rejected: u64, attempts: u32, now: Time
             let not_before = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
             FileOutcome::Deferred { code, message, not_before }
         }
-        _ => FileOutcome::Failed { code, message, rows_rejected },
+        _ => FileOutcome::Failed { code, message },
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn outcome(failure: Failure, attempts: u32, random: f64) -> FileOutcome {
-        outcome_of(failure, 3, attempts, Timestamp::UNIX_EPOCH, random)
+        outcome_of(failure, attempts, Timestamp::UNIX_EPOCH, random)
     }
 
     fn wait(attempts: u32, random: f64) -> i64 {
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn bad_data_fails_the_file_and_a_changed_object_is_left_to_the_next_scan() {
         let bad = outcome(Failure::data("corrupt", "bad"), 0, 0.0);
-        assert!(matches!(bad, FileOutcome::Failed { rows_rejected: 3, .. }));
+        assert!(matches!(bad, FileOutcome::Failed { .. }));
         assert!(matches!(outcome(Failure::data("object_changed", "x"), 0, 0.0), FileOutcome::Gone { .. }));
         assert!(matches!(outcome(Failure::data("access_denied", "x"), 0, 0.0), FileOutcome::Deferred { .. }));
     }

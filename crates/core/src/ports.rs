@@ -11,10 +11,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::claim::ClaimLimit;
+use crate::csv::CsvDialect;
 use crate::error::Failure;
+use crate::guard::Streak;
+use crate::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use crate::ids::{BatchId, BatchSeq, BatchUuid, ImportName, ImportUuid, ObjectVersionId};
 use crate::object::{ListedObject, ObjectRef, SkipReason};
-use crate::schema::TableSchema;
+use crate::schema::{Column, TableSchema};
 
 pub type PortResult<T> = Result<T, Failure>;
 
@@ -65,6 +68,12 @@ pub struct ImportRecord {
     /// Names of all columns of the reference file, as the file spells them, once known.
     pub reference: Option<ReferenceFile>,
     pub paused: bool,
+    /// Why the guard paused the import, if it did.
+    pub guard_reason: Option<String>,
+    /// Somebody resumed the import after the guard had paused it: the next batch is not judged.
+    pub guard_waived: bool,
+    /// Files in a row that went to quarantine as a whole.
+    pub streak: Streak,
 }
 
 /// The file from which the schema was inferred, or, with a declared schema, the first one that was read.
@@ -72,6 +81,46 @@ pub struct ImportRecord {
 pub struct ReferenceFile {
     pub key: String,
     pub columns: Vec<String>,
+    /// How it is written, with what is configured applied; `None` if it is no CSV file. All CSV files of the import are
+    /// read like this.
+    pub dialect: Option<CsvDialect>,
+    /// What its sample showed, by column of the file.
+    pub evidence: Vec<ColumnEvidence>,
+}
+
+impl ReferenceFile {
+    /// Whether it has this column of another file, which has columns of these names. Names of a table have no case, so
+    /// `ID` is the reference file's `id`, unless the other file has both.
+    pub fn has(&self, name: &str, beside: &[String]) -> bool {
+        let is_it =
+            |known: &String| known == name || (known.to_lowercase() == name.to_lowercase() && !beside.contains(known));
+        self.columns.iter().any(is_it)
+    }
+}
+
+/// Why inference chose a column's type.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ColumnEvidence {
+    /// As the file spells it.
+    pub column: String,
+    /// The type that was chosen, in its canonical spelling.
+    pub ty: String,
+    /// Values in the sample, empty ones and NULL aside.
+    pub values: u64,
+    /// Empty ones and NULL.
+    pub nulls: u64,
+    /// In words: what decided, such as `leading zero in '02134'` or `all 1,000 values are whole numbers`.
+    pub because: String,
+    /// Up to three different values.
+    pub examples: Vec<String>,
+}
+
+/// A column that a commit adds to the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedColumn {
+    pub column: Column,
+    /// The key of the file that brought it; `None` if SCHEMA of the data source did.
+    pub key: Option<String>,
 }
 
 /// A batch that is neither finalised nor abandoned.
@@ -114,19 +163,58 @@ pub struct StagedFile {
     pub rows: u64,
     /// Column statistics in the destination's own form.
     pub stats: String,
+    /// The value of the partition column in all its rows, as the destination spells it (`None`: NULL). Without
+    /// meaning if the table has no partition column.
+    pub partition: Option<String>,
 }
 
 /// How one file of a batch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileOutcome {
-    /// Its rows are in the staged files.
-    Ingested { rows: u64 },
-    /// Its data is bad; none of its rows is staged. Ends the file until its object changes or it is retried by hand.
-    Failed { code: &'static str, message: String, rows_rejected: u64 },
+    /// Its rows are in the staged files: those that fit in the table's, the others in the quarantine's.
+    Ingested { rows: u64, rows_quarantined: u64 },
+    /// It does not fit the table as a whole: all its rows are in the staged files of the quarantine.
+    Quarantined { code: &'static str, message: String, rows_quarantined: u64 },
+    /// It cannot be read; none of its rows is staged. Ends the file until its object changes or it is retried by hand.
+    Failed { code: &'static str, message: String },
     /// Could not be read now; leaves the batch and is tried again from `not_before` on.
     Deferred { code: &'static str, message: String, not_before: Timestamp },
     /// Vanished or changed since it was listed: the next scan finds what is there now.
     Gone { code: &'static str, message: String },
+}
+
+impl FileOutcome {
+    /// The bounded label of ledger, metrics and tracker.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Ingested { .. } => "ingested",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Failed { .. } => "failed",
+            Self::Deferred { .. } => "deferred",
+            Self::Gone { .. } => "gone",
+        }
+    }
+
+    /// Rows in the table.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Ingested { rows, .. } => *rows,
+            _ => 0,
+        }
+    }
+
+    /// Rows in quarantine.
+    pub fn rows_quarantined(&self) -> u64 {
+        match self {
+            Self::Ingested { rows_quarantined, .. } | Self::Quarantined { rows_quarantined, .. } => *rows_quarantined,
+            _ => 0,
+        }
+    }
+
+    /// Whether the file's rows are part of the batch's commit.
+    pub fn is_committed(&self) -> bool {
+        matches!(self, Self::Ingested { .. } | Self::Quarantined { .. })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,10 +230,19 @@ pub struct FileResult {
 /// A batch whose rows are frozen: what will be committed, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StagedBatch {
+    /// Data files of the table.
     pub files: Vec<StagedFile>,
+    /// Data files of the quarantine table. None: the batch leaves it alone.
+    pub quarantine: Vec<StagedFile>,
     pub results: Vec<FileResult>,
     /// Rows in `files`.
     pub rows: u64,
+    /// Rows in `quarantine`.
+    pub rows_quarantined: u64,
+    /// Columns that the commit adds to the table.
+    pub added: Vec<AddedColumn>,
+    /// Columns that the quarantine table lacks to take its rows.
+    pub quarantine_added: Vec<Column>,
 }
 
 /// What one listing page changed.
@@ -176,11 +273,15 @@ pub struct Watermark {
 /// Counts of one import, straight from the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize)]
 pub struct ImportCounts {
-    /// Files by state: `pending`, `claimed`, `ingested`, `failed`, `skipped`, `deferred`, `gone`.
+    /// Files by state: `pending`, `claimed`, `ingested`, `quarantined`, `failed`, `skipped`, `deferred`, `gone`.
     pub files: BTreeMap<String, u64>,
     pub rows: u64,
     pub bytes: u64,
-    pub rows_rejected: u64,
+    pub rows_quarantined: u64,
+    /// 0 before the table is created.
+    pub schema_version: u32,
+    /// The key of the schema's reference file.
+    pub reference: Option<String>,
     pub batches: u64,
     pub backlog_files: u64,
     pub backlog_bytes: u64,
@@ -189,7 +290,7 @@ pub struct ImportCounts {
     pub watermark: Option<Watermark>,
     pub last_scan_at: Option<Timestamp>,
     pub last_commit_at: Option<Timestamp>,
-    /// The newest failed files, for people.
+    /// The newest files that failed or went to quarantine as a whole, for people.
     pub recent_failures: Vec<FailedFile>,
 }
 
@@ -207,8 +308,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// The import's record; created with a fresh [`ImportUuid`] if there is none.
     async fn open_import(&self, import: &ImportName, bucket: &str) -> PortResult<ImportRecord>;
 
-    /// Notes that the table exists, with this schema.
-    async fn table_created(&self, import: &ImportName, schema: &TableSchema) -> PortResult<()>;
+    /// Notes that the table exists, with this schema. The first time this is schema version 1.
+    async fn table_created(&self, import: &ImportName, schema: &TableSchema, now: Timestamp) -> PortResult<()>;
 
     /// Stores the schema (and its reference file) before the table is created with it.
     async fn decide_schema(
@@ -244,7 +345,8 @@ pub trait Ledger: Send + Sync + 'static {
     async fn stage(&self, import: &ImportName, seq: BatchSeq, uuid: BatchUuid, staged: &StagedBatch) -> PortResult<()>;
 
     /// Ends a staged batch whose commit has landed in `table_version`, and advances the watermark.
-    /// The results of the staged batch take effect here: ingested, failed, deferred and gone files get their states.
+    /// The results of the staged batch take effect here: its files get their states, its added columns become part of
+    /// the schema, as a new schema version, and the waiver of the guard is used up.
     async fn finalise(&self, import: &ImportName, seq: BatchSeq, table_version: u64, now: Timestamp) -> PortResult<()>;
 
     /// Gives the files of an open batch back; they are claimed again for free.
@@ -260,7 +362,17 @@ pub trait Ledger: Send + Sync + 'static {
         now: Timestamp,
     ) -> PortResult<()>;
 
+    /// Pauses, or resumes. Resuming what the guard has paused waives it for the next batch.
     async fn set_paused(&self, import: &ImportName, paused: bool) -> PortResult<()>;
+
+    /// The guard trips: gives the files of the open batch back and pauses the import, in one transaction.
+    async fn trip_guard(&self, import: &ImportName, seq: BatchSeq, reason: &str) -> PortResult<()>;
+
+    /// Batches that have ended, newest first, with their files if asked for.
+    async fn history(&self, import: &ImportName, query: HistoryQuery) -> PortResult<HistoryPage>;
+
+    /// The versions of the table's schema, oldest first.
+    async fn schema_history(&self, import: &ImportName) -> PortResult<Vec<SchemaVersion>>;
 
     async fn counts(&self, import: &ImportName, now: Timestamp) -> PortResult<ImportCounts>;
 }
@@ -288,6 +400,8 @@ pub struct TableCommit {
     pub seq: BatchSeq,
     pub batch_uuid: BatchUuid,
     pub files: Vec<StagedFile>,
+    /// Columns that become part of the table with this very commit.
+    pub add_columns: Vec<Column>,
 }
 
 /// The answer to a commit. An error is not an answer: then the table has to be read again.
@@ -319,14 +433,16 @@ pub trait DataFileWriter: Send {
     /// Closes the current row group, so that `buffered_bytes` falls to next to nothing.
     fn flush(&mut self) -> PortResult<()>;
 
-    /// Makes the file durable and returns it, or `None` if no row was ever written.
-    fn finish(self: Box<Self>) -> PortResult<Option<StagedFile>>;
+    /// Makes the rows durable and returns their data files: none if no row was ever written, several if the table has a
+    /// partition column.
+    fn finish(self: Box<Self>) -> PortResult<Vec<StagedFile>>;
 
-    /// Removes the unfinished file.
+    /// Removes what is unfinished.
     fn discard(self: Box<Self>);
 }
 
-/// One table. Data files are written first, unreferenced, then one commit makes them part of the table.
+/// One table: an import's, or its quarantine's. Data files are written first, unreferenced, then one commit makes them
+/// part of the table.
 #[async_trait]
 pub trait Destination: Send + Sync + 'static {
     /// Reads the table's present state from storage, trusting nothing kept in memory. `None` if there is no table.
@@ -348,7 +464,7 @@ pub trait Destination: Send + Sync + 'static {
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool>;
 
     /// Appends the files with `txn(app id, seq)` and the batch uuid, in one commit, if the table still belongs to
-    /// the import and its `txn` is `seq - 1`.
+    /// the import and its `txn` is below `seq`.
     async fn commit(&self, commit: &TableCommit) -> PortResult<CommitAnswer>;
 
     /// Where the table is, for people.

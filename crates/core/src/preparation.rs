@@ -1,7 +1,8 @@
 //! What has to happen before a table can take rows.
 
 use crate::error::Failure;
-use crate::schema::TableSchema;
+use crate::ports::AddedColumn;
+use crate::schema::{Column, Origin, TableSchema};
 
 /// What ledger, table and configuration say of one table.
 #[derive(Clone, Copy, Debug)]
@@ -41,30 +42,63 @@ impl TableKnowledge {
     }
 }
 
-/// Holds a declared schema against the table's.
+/// A table's schema as the next batch sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciled {
+    /// The table's columns in its order, with what SCHEMA says of them today, then those that SCHEMA has gained.
+    pub schema: TableSchema,
+    /// Columns that SCHEMA has gained since the table was created: the next commit adds them.
+    pub added: Vec<AddedColumn>,
+}
+
+/// Holds a declared schema against the table's. What a table need not be rewritten for takes effect: another name in
+/// files, another default, `Nullable`, a further column. A column that came by evolution may be declared afterwards.
 ///
 /// # Errors
-/// `Config` with code `schema_changed` if they differ: that cannot be honoured yet, so it must not be ignored either.
-pub fn same_columns(declared: &TableSchema, table: &TableSchema) -> Result<(), Failure> {
-    let differing =
-        declared.columns.iter().find(|column| table.find(&column.name).is_none_or(|found| found != *column));
-    let gone = table.columns.iter().find(|column| declared.find(&column.name).is_none());
-    let Some(column) = differing.or(gone) else { return Ok(()) };
-    Err(Failure::config(
+/// `Config` with code `schema_changed` if a type differs, a column is gone or moved to another partition: that cannot
+/// be honoured, so it must not be ignored either.
+pub fn reconcile(declared: &TableSchema, table: &TableSchema) -> Result<Reconciled, Failure> {
+    let mut schema = table.clone();
+    for column in &mut schema.columns {
+        match declared.find(&column.name) {
+            Some(wanted) if wanted.ty == column.ty => *column = wanted.clone(),
+            None if column.origin == Origin::Evolved => {}
+            _ => return Err(schema_changed(&column.name)),
+        }
+    }
+    if declared.partition != table.partition {
+        let column = declared.partition.as_deref().or(table.partition.as_deref()).unwrap_or_default();
+        return Err(schema_changed(column));
+    }
+    let present = |wanted: &Column| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&wanted.name));
+    let mut added = Vec::new();
+    for wanted in &declared.columns {
+        if table.find(&wanted.name).is_none() {
+            if present(wanted) {
+                return Err(schema_changed(&wanted.name));
+            }
+            schema.columns.push(wanted.clone());
+            added.push(AddedColumn { column: wanted.clone(), key: None });
+        }
+    }
+    Ok(Reconciled { schema, added })
+}
+
+fn schema_changed(column: &str) -> Failure {
+    Failure::config(
         "schema_changed",
         format!(
-            "the SCHEMA of the data source and its table disagree about column '{}'; a table's columns cannot be \
-             changed by editing the data source: undo the edit, or give the data source another name to start a new \
-             table",
-            column.name
+            "the SCHEMA of the data source and its table disagree about column '{column}'; the type of a table's \
+             column cannot be changed, nor the column removed, by editing the data source: undo the edit, or give the \
+             data source another name to start a new table"
         ),
-    ))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::Column;
+    use crate::schema::ColumnDefault;
     use crate::types::ColumnType;
 
     #[test]
@@ -84,25 +118,38 @@ mod tests {
         }
     }
 
+    fn schema(columns: &[(&str, ColumnType)]) -> TableSchema {
+        TableSchema::new(columns.iter().map(|(name, ty)| Column::nullable(*name, ty.clone())).collect())
+    }
+
     #[test]
-    fn an_edited_schema_is_told_by_the_column() {
-        let schema = |columns: &[(&str, ColumnType)]| {
-            TableSchema::new(columns.iter().map(|(name, ty)| Column::nullable(*name, *ty)).collect())
-        };
+    fn an_edit_that_would_rewrite_the_table_is_refused_by_the_column() {
         let table = schema(&[("a", ColumnType::Int64), ("b", ColumnType::String)]);
-        assert_eq!(same_columns(&table, &table), Ok(()));
-        let mut renamed = table.clone();
-        renamed.columns[0].source = "another header".to_owned();
-        let mut defaulted = table.clone();
-        defaulted.columns[1].default = Some("x".to_owned());
+        let mut partitioned = table.clone();
+        partitioned.partition = Some("a".to_owned());
         for edited in [
-            renamed,
-            defaulted,
             schema(&[("a", ColumnType::Int64)]),
             schema(&[("a", ColumnType::Int64), ("b", ColumnType::Int64)]),
-            schema(&[("a", ColumnType::Int64), ("b", ColumnType::String), ("c", ColumnType::String)]),
+            schema(&[("a", ColumnType::Int64), ("B", ColumnType::String)]),
+            partitioned,
         ] {
-            assert_eq!(same_columns(&edited, &table).expect_err("differs").code, "schema_changed");
+            assert_eq!(reconcile(&edited, &table).expect_err("differs").code, "schema_changed");
         }
+    }
+
+    #[test]
+    fn what_a_table_need_not_be_rewritten_for_takes_effect() {
+        let mut table = schema(&[("a", ColumnType::Int64), ("x", ColumnType::String)]);
+        table.columns[0].nullable = false;
+        table.columns[1].origin = Origin::Evolved;
+        let mut declared = schema(&[("new", ColumnType::Bool), ("a", ColumnType::Int64)]);
+        declared.columns[1].default = Some(ColumnDefault::Literal("7".to_owned()));
+        let reconciled = reconcile(&declared, &table).expect("agrees");
+        let names: Vec<&str> = reconciled.schema.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["a", "x", "new"]);
+        assert_eq!(reconciled.schema.columns[0], declared.columns[1], "nullable and with a default now");
+        assert_eq!(reconciled.schema.columns[1], table.columns[1], "what came by evolution stays");
+        assert_eq!(reconciled.added, [AddedColumn { column: declared.columns[0].clone(), key: None }]);
+        assert_eq!(reconcile(&table, &table).expect("agrees").added, []);
     }
 }

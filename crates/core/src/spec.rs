@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::csv::CsvSettings;
+use crate::evolve::EvolutionRules;
+use crate::expr::Expr;
+use crate::guard::GuardLimits;
 use crate::ids::ImportName;
 use crate::schema::Column;
 use crate::secret::Secret;
@@ -73,6 +77,7 @@ impl Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     Csv,
+    Ndjson,
     Parquet,
 }
 
@@ -80,16 +85,26 @@ impl Format {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
             Self::Parquet => "parquet",
         }
     }
 
-    /// The format that a key's suffix names.
+    /// Whether records are lines of text, which may be compressed.
+    pub fn is_text(self) -> bool {
+        self != Self::Parquet
+    }
+
+    /// The format that a key's suffix names, without regard to a suffix of compression behind it.
     pub fn of_key(key: &str) -> Option<Self> {
         let key = key.to_ascii_lowercase();
-        if key.ends_with(".csv") {
+        let stem = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|suffix| key.strip_suffix(suffix)).unwrap_or(&key);
+        let ends_with = |suffixes: &[&str]| suffixes.iter().any(|suffix| stem.ends_with(suffix));
+        if ends_with(&[".csv"]) {
             Some(Self::Csv)
-        } else if key.ends_with(".parquet") || key.ends_with(".pq") {
+        } else if ends_with(&[".ndjson", ".jsonl", ".json"]) {
+            Some(Self::Ndjson)
+        } else if ends_with(&[".parquet", ".pq"]) && stem.len() == key.len() {
             Some(Self::Parquet)
         } else {
             None
@@ -112,6 +127,13 @@ pub struct ImportSpec {
     pub max_files: u32,
     /// The declared columns; `None` means that the reference file decides.
     pub columns: Option<Vec<Column>>,
+    /// `ENGINE_PARTITION_KEY`: a column.
+    pub partition: Option<String>,
+    /// `ENGINE_TTL`. Checked and kept; nothing applies it yet.
+    pub ttl: Option<Expr>,
+    pub evolution: EvolutionRules,
+    pub csv: CsvSettings,
+    pub guard: GuardLimits,
     pub tick: Duration,
 }
 

@@ -9,7 +9,7 @@
 //! | label | values |
 //! |---|---|
 //! | `connection`, `import` | names from the configuration |
-//! | `outcome` | `ingested`, `failed`, `deferred`, `gone`, `skipped` for files; `ingested`, `rejected` for rows |
+//! | `outcome` | `ingested`, `quarantined`, `failed`, `deferred`, `gone`, `skipped` for files; `ingested`, `quarantined` for rows |
 //! | `stage` | [`Stage`] |
 //! | `error_code` | codes of [`crate::error::Failure`], fixed at compile time |
 //! | `state` | [`crate::status::ImportState`] |
@@ -189,7 +189,7 @@ pub const ROWS: Counter = Counter::new(
     "s3_connector_rows_total",
     Unit::Count,
     WITH_OUTCOME,
-    "Rows of finalised batches: ingested into the table, or rejected.",
+    "Rows of finalised batches, by where they went: ingested into the table, or quarantined.",
 );
 pub const BYTES_READ: Counter = Counter::new(
     "s3_connector_bytes_read_total",
@@ -277,6 +277,18 @@ pub const COMMITTED_SEQ: Gauge =
     Gauge::new("s3_connector_committed_seq", Unit::Count, OF_IMPORT, "The seq of the last finalised batch.");
 pub const SCHEMA_COLUMNS: Gauge =
     Gauge::new("s3_connector_schema_columns", Unit::Count, OF_IMPORT, "Columns of the table's schema.");
+pub const SCHEMA_VERSION: Gauge = Gauge::new(
+    "s3_connector_schema_version",
+    Unit::Count,
+    OF_IMPORT,
+    "The version of the table's schema, from 1; each commit that adds columns raises it.",
+);
+pub const GUARD_TRIPPED: Counter = Counter::new(
+    "s3_connector_guard_tripped_total",
+    Unit::Count,
+    OF_IMPORT,
+    "Times that the import was paused because most of its rows were bad.",
+);
 
 // ------------------------------------------------------------------------------------------------ health
 
@@ -335,6 +347,8 @@ pub const CATALOGUE: &[MetricSpec] = &[
     TABLE_VERSION.0,
     COMMITTED_SEQ.0,
     SCHEMA_COLUMNS.0,
+    SCHEMA_VERSION.0,
+    GUARD_TRIPPED.0,
     STATE.0,
     ERRORS.0,
     RESTARTS.0,

@@ -1,11 +1,17 @@
-//! The SCHEMA block: `name type [json:$.name] [DEFAULT literal] [CODEC(...)]`, separated by commas.
+//! The SCHEMA block: `name type [json:$.name] [DEFAULT expression] [CODEC(...)]`, separated by commas.
 
-use connector_core::schema::{Column, PROVENANCE_COLUMNS, normalise_names};
+mod default;
+mod expressions;
+
+use connector_core::expr::Expr;
+use connector_core::quarantine::OWN_COLUMNS;
+use connector_core::schema::{Column, ColumnDefault, Origin, PROVENANCE_COLUMNS, is_reserved, normalise_names};
 use connector_core::types::ColumnType;
 
 use crate::default::{Literal, cell};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::{DATASOURCE, is_upper_word};
+use crate::path::{self, JsonPath};
 use crate::source::{Span, Spanned};
 use crate::tokens::{Kind, Token, tokenise};
 use crate::types::{self, Found, TypeDef};
@@ -16,7 +22,17 @@ pub struct ColumnDef {
     /// As written.
     pub name: Spanned<String>,
     pub type_span: Span,
+    pub path: Option<Spanned<JsonPath>>,
+    pub default_span: Option<Span>,
     pub column: Column,
+}
+
+pub(crate) use expressions::{Names, place_of};
+
+/// A DEFAULT as written.
+enum WrittenDefault {
+    Literal(Literal),
+    Expression(Expr),
 }
 
 /// A column was bad; it is reported, and the next one is looked for.
@@ -38,6 +54,7 @@ pub(crate) fn parse(report: &mut Report<'_>, lines: &[Span]) -> Vec<ColumnDef> {
             Err(Bad) => parser.recover(before),
         }
     }
+    expressions::check(report, &mut columns);
     columns
 }
 
@@ -53,8 +70,8 @@ struct Parts {
     ty: Option<TypeDef>,
     /// Whether there is a type, even one that cannot be used.
     typed: bool,
-    path: Option<Spanned<String>>,
-    default: Option<Spanned<Literal>>,
+    path: Option<Spanned<JsonPath>>,
+    default: Option<Spanned<WrittenDefault>>,
     codec: bool,
 }
 
@@ -89,22 +106,38 @@ impl Parser<'_, '_> {
             return self.fail("missing_type", name.span, &message, "write a type after the name, such as String");
         }
         // A type that cannot be used is reported; its column is still checked against the others.
-        let unusable = TypeDef { ty: ColumnType::String, nullable: true, span: name.span };
-        let default = parts.default.filter(|_| parts.ty.is_some());
-        let ty = parts.ty.unwrap_or(unusable);
-        let default = default.and_then(|literal| self.default_cell(&literal, ty));
-        let table_name = normalise_names(&[&name.value]).pop().unwrap_or_default();
-        let source = parts.path.map_or_else(|| name.value.clone(), |path| path.value);
-        let column = Column { name: table_name, source, ty: ty.ty, nullable: ty.nullable, default };
-        Ok(ColumnDef { name, type_span: ty.span, column })
+        let usable = parts.ty.is_some();
+        let ty = parts.ty.unwrap_or(TypeDef { ty: ColumnType::String, nullable: true, span: name.span });
+        if let Some(path) = parts.path.as_ref().filter(|_| usable)
+            && let Err((message, hint)) = path.value.check(&ty.ty)
+        {
+            self.report.push(Diagnostic::error("bad_path", message).hint(hint), path.span);
+        }
+        let default = parts.default.filter(|_| usable);
+        let default_span = default.as_ref().map(|default| default.span);
+        let column = Column {
+            name: normalise_names(&[&name.value]).pop().unwrap_or_default(),
+            source: parts.path.as_ref().map_or_else(|| name.value.clone(), |path| path.value.source()),
+            default: default.and_then(|default| self.column_default(default, &ty)),
+            ty: ty.ty,
+            nullable: ty.nullable,
+            origin: Origin::Declared,
+        };
+        Ok(ColumnDef { name, type_span: ty.span, path: parts.path, default_span, column })
     }
 
-    fn default_cell(&mut self, literal: &Spanned<Literal>, ty: TypeDef) -> Option<String> {
-        cell(&literal.value, ty.ty, ty.nullable).unwrap_or_else(|message| {
+    fn column_default(&mut self, default: Spanned<WrittenDefault>, ty: &TypeDef) -> Option<ColumnDefault> {
+        let literal = match default.value {
+            // Its columns may come further down; it is checked when all are read.
+            WrittenDefault::Expression(expression) => return Some(ColumnDefault::Expression(expression)),
+            WrittenDefault::Literal(literal) => literal,
+        };
+        let cell = cell(&literal, &ty.ty, ty.nullable).unwrap_or_else(|message| {
             let message = format!("the DEFAULT does not fit its column: {message}");
-            self.report.push(Diagnostic::error("bad_default", message), literal.span);
+            self.report.push(Diagnostic::error("bad_default", message), default.span);
             None
-        })
+        });
+        cell.map(ColumnDefault::Literal)
     }
 
     fn name(&mut self) -> Result<Spanned<String>, Bad> {
@@ -145,8 +178,7 @@ impl Parser<'_, '_> {
                 if parts.path.is_some() {
                     return self.fail("duplicate_path", token.span, "the column has two paths", "keep one of them");
                 }
-                let path = self.path(path, token.span)?;
-                parts.path = Some(Spanned::new(path, token.span));
+                parts.path = Some(Spanned::new(self.path(path, token.span)?, token.span));
                 Ok(())
             }
             Kind::Word(word) if is_modifier(token) && (parts.typed || token.is_word("DEFAULT")) => {
@@ -178,7 +210,7 @@ impl Parser<'_, '_> {
                 self.fail("duplicate_default", span, "the column has two defaults", "keep one of them")
             }
             "DEFAULT" => {
-                parts.default = Some(self.literal(span)?);
+                parts.default = Some(self.default(span)?);
                 Ok(())
             }
             "CODEC" => {
@@ -193,41 +225,6 @@ impl Parser<'_, '_> {
             _ => {
                 let message = format!("{word} columns cannot be imported");
                 self.fail("computed_column", span, &message, "declare a plain column, or remove this one")
-            }
-        }
-    }
-
-    /// A literal; anything that has to be computed is refused.
-    fn literal(&mut self, keyword: Span) -> Result<Spanned<Literal>, Bad> {
-        let sign = match self.peek().map(|token| &token.kind) {
-            Some(Kind::Sign(sign @ ('-' | '+'))) => Some(*sign),
-            _ => None,
-        };
-        let begin = self.peek().map_or(keyword, |token| token.span);
-        self.at += usize::from(sign.is_some());
-        let token = self.take().filter(|token| !token.is_sign(','));
-        let literal = match token.as_ref().map(|token| &token.kind) {
-            Some(Kind::Number(text)) => {
-                Some(Literal::Number(format!("{}{text}", sign.map_or(String::new(), String::from))))
-            }
-            Some(Kind::Text(text)) if sign.is_none() => Some(Literal::Text(text.clone())),
-            Some(Kind::Word(word)) if sign.is_none() => match word.to_ascii_lowercase().as_str() {
-                "null" => Some(Literal::Null),
-                "true" => Some(Literal::Bool(true)),
-                "false" => Some(Literal::Bool(false)),
-                _ => None,
-            },
-            _ => None,
-        };
-        let ends = self.peek().is_none_or(|next| {
-            next.is_sign(',') || next.first_on_line || is_modifier(next) || matches!(next.kind, Kind::BackQuoted(_))
-        });
-        match (literal, token) {
-            (Some(literal), Some(token)) if ends => Ok(Spanned::new(literal, begin.to(token.span))),
-            (_, token) => {
-                let span = begin.to(token.map_or(keyword, |token| token.span));
-                let hint = "write a number, a 'text', true, false or NULL";
-                self.fail("default_not_literal", span, "DEFAULT takes only a literal yet", hint)
             }
         }
     }
@@ -247,22 +244,14 @@ impl Parser<'_, '_> {
         self.fail("bad_codec", keyword, "CODEC needs its arguments in parentheses", "such as CODEC(ZSTD(1))")
     }
 
-    /// The name in files that a path says: one step down from the root.
-    fn path(&mut self, path: &str, span: Span) -> Result<String, Bad> {
-        let hint = "write `json:$.name`, or `json:$['name']` for a name with dots or brackets";
-        let Some(step) = path.strip_prefix("json:").and_then(|path| path.trim().strip_prefix('$')) else {
-            return self.fail("bad_path", span, "a path begins with json:$", hint);
-        };
-        let step = step.strip_prefix('.').unwrap_or(step);
-        let bracketed = ["['", "[\""].iter().zip(["']", "\"]"]);
-        let name = bracketed
-            .filter_map(|(open, close)| step.strip_prefix(open)?.strip_suffix(close))
-            .next()
-            .or_else(|| Some(step).filter(|step| !step.contains(['.', '[', ']'])));
-        match name {
-            Some(name) if !name.is_empty() => Ok(name.to_owned()),
-            _ => self.fail("bad_path", span, "only a path to a top-level name is supported yet", hint),
-        }
+    fn path(&mut self, text: &str, span: Span) -> Result<JsonPath, Bad> {
+        JsonPath::parse(text).or_else(|error| {
+            // The token stands between back-quotes; with escapes in it, its letters are not where they seem to be.
+            let as_written = self.report.source.slice(span).get(1..).is_some_and(|rest| rest.starts_with(text));
+            let at = span.start + 1 + error.offset;
+            let place = if as_written { Span::new(at, span.end.max(at + 1) - 1) } else { span };
+            self.fail("bad_path", place, error.message, path::HINT)
+        })
     }
 
     /// The ',' between two columns.
@@ -300,9 +289,10 @@ impl Parser<'_, '_> {
 
     fn check_name(&mut self, new: &ColumnDef, columns: &[ColumnDef]) {
         let ColumnDef { name, column, .. } = new;
-        if PROVENANCE_COLUMNS.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name.value)) {
+        if is_reserved(&name.value) {
             let message = format!("the column name {} is reserved", name.value);
-            let hint = format!("every table has {} of its own; choose another name", PROVENANCE_COLUMNS.join(", "));
+            let own: Vec<&str> = PROVENANCE_COLUMNS.iter().chain(&OWN_COLUMNS).copied().collect();
+            let hint = format!("tables and their quarantine have {} of their own; choose another name", own.join(", "));
             self.report.push(Diagnostic::error("reserved_column", message).hint(hint), name.span);
             return;
         }

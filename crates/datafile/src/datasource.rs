@@ -1,6 +1,9 @@
 //! `.datasource` files: the columns of a table, its engine settings and its import.
 
 use connector_core::claim::MAX_BATCH_FILES;
+use connector_core::csv::{CsvSettings, column_of_position};
+use connector_core::evolve::{Evolution, OnMissingColumn};
+use connector_core::expr::Expr;
 use connector_core::spec::{Format, Schedule};
 use connector_core::uri::BucketUri;
 use jiff::Timestamp;
@@ -10,12 +13,13 @@ use jiff::tz::TimeZone;
 use crate::column::{self, ColumnDef};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::DATASOURCE;
-use crate::document;
 use crate::lexer::Body;
-use crate::reader::{Reader, Text};
+use crate::path::JsonPath;
+use crate::reader::{Reader, place_in};
 use crate::secrets::Secrets;
 use crate::source::{SourceFile, Span, Spanned};
 use crate::suggest::nearest;
+use crate::{csv, document, engine};
 
 /// A data source as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,10 @@ pub struct DataSource {
     pub columns: Option<Vec<ColumnDef>>,
     /// `ENGINE` and `ENGINE_*` with their values, in the order of the file.
     pub engine: Vec<(String, Spanned<String>)>,
+    /// `ENGINE_PARTITION_KEY`: the name of a declared column in the table.
+    pub partition: Option<String>,
+    /// `ENGINE_TTL`, with the names that columns have in the table.
+    pub ttl: Option<Expr>,
     /// Whether there is any `IMPORT_*` directive.
     pub declares_import: bool,
     /// `IMPORT_CONNECTION_NAME`, known even if the rest of the import is bad.
@@ -47,17 +55,10 @@ pub struct Import {
     pub from_timestamp: Option<Spanned<Timestamp>>,
     /// Files per tick, from 1 to [`MAX_BATCH_FILES`].
     pub max_files: Option<Spanned<u32>>,
+    pub evolution: Evolution,
+    pub on_missing_column: OnMissingColumn,
+    pub csv: CsvSettings,
 }
-
-const ENGINES: [&str; 7] = [
-    "MergeTree",
-    "ReplacingMergeTree",
-    "SummingMergeTree",
-    "AggregatingMergeTree",
-    "CollapsingMergeTree",
-    "VersionedCollapsingMergeTree",
-    "Null",
-];
 
 /// Reads a `.datasource` file. All its problems come back at once; what was read is right only if none of them is an
 /// error, but its parts can still be checked against other files.
@@ -67,16 +68,21 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
     let mut reader = Reader { document: &document, secrets, report };
     check_name(&mut reader, source.stem());
     let description = reader.prose("DESCRIPTION");
-    let columns = columns(&mut reader);
-    let engine = engine(&mut reader);
+    let mut columns = columns(&mut reader);
+    let engine = engine::read(&mut reader, columns.as_deref());
     let connection = reader.text("IMPORT_CONNECTION_NAME").map(|name| name.map(|name| connection_name(&name.value)));
     let first_import = document.directives.iter().find(|directive| directive.name.value.starts_with("IMPORT_"));
     let import = first_import.and_then(|first| import(&mut reader, connection.clone(), first.name.span));
+    if let (Some(columns), Some(import)) = (&mut columns, &import) {
+        sources(&mut reader, columns, import);
+    }
     let datasource = DataSource {
         name: source.stem().to_owned(),
         description,
         columns,
-        engine,
+        engine: engine.settings,
+        partition: engine.partition,
+        ttl: engine.ttl,
         declares_import: first_import.is_some(),
         connection,
         import,
@@ -121,29 +127,6 @@ fn columns(reader: &mut Reader<'_, '_>) -> Option<Vec<ColumnDef>> {
     Some(column::parse(&mut reader.report, &lines))
 }
 
-fn engine(reader: &mut Reader<'_, '_>) -> Vec<(String, Spanned<String>)> {
-    let document = reader.document;
-    let mut settings = Vec::new();
-    for directive in &document.directives {
-        let name = &directive.name.value;
-        if !name.starts_with("ENGINE") {
-            continue;
-        }
-        let Some(value) = reader.expression(name) else { continue };
-        let word = value.value.value.split('(').next().unwrap_or_default().trim();
-        if name == "ENGINE" && !ENGINES.contains(&word) {
-            let diagnostic = Diagnostic::error("unknown_engine", format!("{} is not an engine", value.value.shown()));
-            let diagnostic = match nearest(word, ENGINES) {
-                Some(near) => diagnostic.suggest(Some(near)),
-                None => diagnostic.hint(format!("engines are {}", ENGINES.join(", "))),
-            };
-            reader.report.push(diagnostic, value.span);
-        }
-        settings.push((name.clone(), value.map(|text| text.value)));
-    }
-    settings
-}
-
 fn import(reader: &mut Reader<'_, '_>, connection: Option<Spanned<String>>, first: Span) -> Option<Import> {
     check_service(reader);
     check_strategy(reader);
@@ -158,12 +141,21 @@ fn import(reader: &mut Reader<'_, '_>, connection: Option<Spanned<String>>, firs
             reader.error("missing_directive", first, message, format!("add a line such as: {name} {example}"));
         }
     }
-    let uri = uri?;
-    let format = match explicit {
-        Some(format) => Some(format),
-        None => format_of_uri(reader, &uri),
-    };
-    Some(Import { connection: connection?, uri, schedule: schedule?, format, from_timestamp, max_files })
+    let by_suffix = || uri.as_ref().and_then(|uri| Format::of_key(uri.value.as_str()));
+    let format = explicit.or_else(by_suffix);
+    let csv = csv::settings(reader, format);
+    let (evolution, on_missing_column) = (evolution(reader), on_missing_column(reader));
+    Some(Import {
+        connection: connection?,
+        uri: uri?,
+        schedule: schedule?,
+        format,
+        from_timestamp,
+        max_files,
+        evolution,
+        on_missing_column,
+        csv,
+    })
 }
 
 fn check_service(reader: &mut Reader<'_, '_>) {
@@ -219,7 +211,7 @@ fn uri(reader: &mut Reader<'_, '_>) -> Option<Spanned<BucketUri>> {
     match BucketUri::parse(&value.value) {
         Ok(uri) => Some(Spanned::new(uri, span)),
         Err(error) => {
-            let place = uri_place(reader.report.source, span, &value, error.offset);
+            let place = place_in(reader.report.source, span, &value, error.offset);
             let message = format!("this is not a bucket URI: {}", error.message);
             reader.error("bad_uri", place, message, "such as s3://my-bucket/path/*.csv");
             None
@@ -227,49 +219,94 @@ fn uri(reader: &mut Reader<'_, '_>) -> Option<Spanned<BucketUri>> {
     }
 }
 
-/// The character of the URI that is wrong, if the URI stands in the file letter by letter; else all of it.
-fn uri_place(source: &SourceFile, span: Span, value: &Text, offset: usize) -> Span {
-    let written = source.slice(span);
-    let Some(begin) = written.find(&value.value).filter(|_| !value.value.is_empty() && !value.secret) else {
-        return span;
-    };
-    let begin = span.start + begin;
-    match value.value.get(offset..).and_then(|rest| rest.chars().next()) {
-        Some(letter) if offset > 0 => Span::new(begin + offset, begin + offset + letter.len_utf8()),
-        Some(_) => Span::new(begin, begin + value.value.len()),
-        None => Span::at(begin + value.value.len()),
-    }
-}
-
-const NOT_YET: [&str; 3] = ["ndjson", "jsonl", "json"];
+const FORMATS: [&str; 5] = ["csv", "ndjson", "jsonl", "json", "parquet"];
 
 fn format(reader: &mut Reader<'_, '_>) -> Option<Format> {
     let Spanned { value, span } = reader.text("IMPORT_FORMAT")?;
     match value.value.to_ascii_lowercase().as_str() {
         "csv" => return Some(Format::Csv),
+        "ndjson" | "jsonl" | "json" => return Some(Format::Ndjson),
         "parquet" => return Some(Format::Parquet),
-        other if NOT_YET.contains(&other) => {
-            let message = format!("the format {other} is not available yet");
-            reader.error("unsupported_format", span, message, "formats are csv and parquet");
-        }
         other => {
             let diagnostic = Diagnostic::error("bad_format", format!("{} is not a format", value.shown()));
-            let diagnostic = diagnostic.suggest(nearest(other, ["csv", "parquet"]));
-            reader.report.push(diagnostic.hint("formats are csv and parquet"), span);
+            let diagnostic = diagnostic.suggest(nearest(other, FORMATS));
+            reader.report.push(diagnostic.hint("formats are csv, ndjson and parquet"), span);
         }
     }
     None
 }
 
-fn format_of_uri(reader: &mut Reader<'_, '_>, uri: &Spanned<BucketUri>) -> Option<Format> {
-    let text = uri.value.as_str().to_ascii_lowercase();
-    if reader.document.find("IMPORT_FORMAT").is_none()
-        && let Some(suffix) = NOT_YET.iter().find(|suffix| text.ends_with(&format!(".{suffix}")))
-    {
-        let message = format!("files that end in .{suffix} cannot be read yet");
-        reader.error("unsupported_format", uri.span, message, "formats are csv and parquet");
+/// One of two words.
+fn choice<T: Copy + Default>(
+    reader: &mut Reader<'_, '_>,
+    name: &str,
+    code: &'static str,
+    choices: [(&'static str, T, &'static str); 2],
+) -> T {
+    let Some(Spanned { value, span }) = reader.text(name) else { return T::default() };
+    if let Some((_, found, _)) = choices.iter().find(|(word, ..)| word.eq_ignore_ascii_case(&value.value)) {
+        return *found;
     }
-    Format::of_key(&text)
+    let diagnostic = Diagnostic::error(code, format!("{} is not possible here", value.shown()));
+    let diagnostic = diagnostic.suggest(nearest(&value.value, choices.iter().map(|(word, ..)| *word)));
+    let [(one, _, does), (other, _, other_does)] = choices;
+    reader.report.push(diagnostic.hint(format!("{one}: {does}; {other}: {other_does}")), span);
+    T::default()
+}
+
+fn evolution(reader: &mut Reader<'_, '_>) -> Evolution {
+    let choices = [
+        ("evolve", Evolution::Evolve, "new columns of files are added to the table"),
+        ("freeze", Evolution::Freeze, "rows with a value in a new column go to quarantine"),
+    ];
+    choice(reader, "IMPORT_EVOLUTION", "bad_evolution", choices)
+}
+
+fn on_missing_column(reader: &mut Reader<'_, '_>) -> OnMissingColumn {
+    let choices = [
+        ("quarantine", OnMissingColumn::Quarantine, "the rows of a file that lacks a column go to quarantine"),
+        ("null", OnMissingColumn::Null, "a column that a file lacks counts as empty"),
+    ];
+    choice(reader, "IMPORT_ON_MISSING_COLUMN", "bad_on_missing_column", choices)
+}
+
+/// Where files keep the columns, as far as their format decides it.
+fn sources(reader: &mut Reader<'_, '_>, columns: &mut [ColumnDef], import: &Import) {
+    let headerless = import.csv.header == Some(false);
+    for (position, found) in columns.iter_mut().enumerate() {
+        let Some(Spanned { value: path, span }) = &found.path else {
+            if headerless {
+                found.column.source = column_of_position(position);
+            }
+            continue;
+        };
+        match source(path, import.format) {
+            Ok(source) => found.column.source = source,
+            Err((message, hint)) => reader.error("bad_path", *span, message, hint),
+        }
+    }
+}
+
+/// What a path means in files of a format: the columns of CSV and Parquet files are called as they are called, and
+/// a Parquet column that is a list is one by its type.
+fn source(path: &JsonPath, format: Option<Format>) -> Result<String, (&'static str, String)> {
+    let each = "declare a column for each value".to_owned();
+    match format {
+        None | Some(Format::Ndjson) => Ok(path.source()),
+        _ if path.is_whole_record() => Err(("only NDJSON files have a whole record that is one value", each)),
+        Some(Format::Csv) => path.only_name().map(str::to_owned).ok_or_else(|| {
+            let hint = format!("for a header with dots or brackets write `json:$['{}']`", path.source());
+            ("CSV files have no values inside of values", hint)
+        }),
+        Some(Format::Parquet) => {
+            let column = path.without_last_elements();
+            if column.has_elements() {
+                let hint = "take the whole list into a JSON or String column, or use NDJSON files".to_owned();
+                return Err(("a field of each element of a list cannot be taken from Parquet files", hint));
+            }
+            Ok(column.only_name().map_or_else(|| column.source(), str::to_owned))
+        }
+    }
 }
 
 fn from_timestamp(reader: &mut Reader<'_, '_>) -> Option<Spanned<Timestamp>> {

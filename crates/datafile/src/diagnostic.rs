@@ -125,6 +125,12 @@ impl<'a> Report<'a> {
         self.diagnostics.push(diagnostic.at(self.source, span));
     }
 
+    /// Whether a column has no type that is known.
+    pub fn has_bad_types(&self) -> bool {
+        let codes = ["unknown_type", "unsupported_type", "type_arguments", "type_expected", "missing_type"];
+        self.diagnostics.iter().any(|diagnostic| codes.contains(&diagnostic.code))
+    }
+
     /// The problems in the order of their places.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.span));

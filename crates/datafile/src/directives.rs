@@ -74,10 +74,15 @@ pub const DATASOURCE: Catalogue = Catalogue {
         used("IMPORT_FROM_TIMESTAMP"),
         used("IMPORT_FORMAT"),
         used("IMPORT_MAX_FILES"),
+        used("IMPORT_ON_MISSING_COLUMN"),
+        used("IMPORT_EVOLUTION"),
+        used("IMPORT_CSV_DELIMITER"),
+        used("IMPORT_CSV_QUOTE"),
+        used("IMPORT_CSV_HEADER"),
+        used("IMPORT_CSV_NULL"),
+        used("IMPORT_CSV_SKIP_LINES"),
         refused("IMPORT_EXCLUDE", NOT_YET),
         refused("IMPORT_ON_OVERWRITE", NOT_YET),
-        refused("IMPORT_ON_MISSING_COLUMN", NOT_YET),
-        refused("IMPORT_EVOLUTION", NOT_YET),
         ignored("TAGS"),
         ignored("TOKEN"),
         ignored("SHARED_WITH"),
@@ -119,8 +124,7 @@ impl Catalogue {
         let upper = name.to_ascii_uppercase();
         found.or_else(|| {
             let prefix = self.ignored_prefixes.iter().find(|prefix| upper.starts_with(**prefix));
-            let csv = upper.starts_with("IMPORT_CSV_").then(|| refused("IMPORT_CSV_", NOT_YET));
-            prefix.map(|prefix| ignored(prefix)).or(csv)
+            prefix.map(|prefix| ignored(prefix))
         })
     }
 

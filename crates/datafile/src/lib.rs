@@ -7,7 +7,7 @@
 //! ```text
 //! text ──lexer──> directives, words, blocks ──document──> known, unique directives
 //!      ──reader──> values with secrets resolved ──datasource / connection──> typed tree
-//!                                     SCHEMA ──tokens──> column ──> types, default
+//!                                     SCHEMA ──tokens──> column ──> types, default, path
 //! ```
 //!
 //! | module | what it does |
@@ -16,17 +16,20 @@
 //! | [`diagnostic`], [`suggest`] | problems and how they are printed; "did you mean" |
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
-//! | [`mod@column`], [`types`], [`default`] | the SCHEMA block |
-//! | [`datasource`], [`connection`] | the two kinds of file |
+//! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
+//! | [`datasource`], [`engine`], [`csv`], [`connection`] | the two kinds of file |
 
 pub mod column;
 pub mod connection;
+pub mod csv;
 pub mod datasource;
 pub mod default;
 pub mod diagnostic;
 pub mod directives;
 pub mod document;
+pub mod engine;
 pub mod lexer;
+pub mod path;
 pub mod reader;
 pub mod secrets;
 pub mod source;

@@ -4,7 +4,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::document::Document;
 use crate::lexer::{Body, Part, RawDirective, Word, words};
 use crate::secrets::Secrets;
-use crate::source::{Span, Spanned};
+use crate::source::{SourceFile, Span, Spanned};
 
 /// A resolved value.
 #[derive(Clone, PartialEq, Eq)]
@@ -144,6 +144,20 @@ impl Reader<'_, '_> {
             .hint(format!("set the environment variable {name}, or give a default: tb_secret(\"{name}\", \"...\")"));
         self.report.push(diagnostic, span);
         None
+    }
+}
+
+/// The character of a value that is wrong, if the value stands in the file letter by letter; else all of it.
+pub(crate) fn place_in(source: &SourceFile, span: Span, value: &Text, offset: usize) -> Span {
+    let written = source.slice(span);
+    let Some(begin) = written.find(&value.value).filter(|_| !value.value.is_empty() && !value.secret) else {
+        return span;
+    };
+    let begin = span.start + begin;
+    match value.value.get(offset..).and_then(|rest| rest.chars().next()) {
+        Some(letter) if offset > 0 => Span::new(begin + offset, begin + offset + letter.len_utf8()),
+        Some(_) => Span::new(begin, begin + value.value.len()),
+        None => Span::at(begin + value.value.len()),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Column types as `.datasource` files spell them.
 
+mod labels;
+mod parameters;
+
 use connector_core::types::ColumnType;
 
 use crate::diagnostic::{Diagnostic, Report};
@@ -8,22 +11,26 @@ use crate::suggest::nearest;
 use crate::tokens::{Kind, Token};
 
 /// A type with its nullability.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeDef {
     pub ty: ColumnType,
     pub nullable: bool,
     pub span: Span,
 }
 
-const PLAIN: [(&str, ColumnType); 17] = [
+const PLAIN: [(&str, ColumnType); 25] = [
     ("Int8", ColumnType::Int8),
     ("Int16", ColumnType::Int16),
     ("Int32", ColumnType::Int32),
     ("Int64", ColumnType::Int64),
+    ("Int128", ColumnType::Int128),
+    ("Int256", ColumnType::Int256),
     ("UInt8", ColumnType::UInt8),
     ("UInt16", ColumnType::UInt16),
     ("UInt32", ColumnType::UInt32),
     ("UInt64", ColumnType::UInt64),
+    ("UInt128", ColumnType::UInt128),
+    ("UInt256", ColumnType::UInt256),
     ("Float32", ColumnType::Float32),
     ("Float64", ColumnType::Float64),
     ("Bool", ColumnType::Bool),
@@ -33,40 +40,48 @@ const PLAIN: [(&str, ColumnType); 17] = [
     ("Date", ColumnType::Date),
     ("Date32", ColumnType::Date),
     ("String", ColumnType::String),
+    ("UUID", ColumnType::Uuid),
+    ("IPv4", ColumnType::Ipv4),
+    ("IPv6", ColumnType::Ipv6),
+    ("JSON", ColumnType::Json),
 ];
 
-const WITH_ARGUMENTS: [&str; 8] =
-    ["DateTime", "DateTime64", "Decimal", "Decimal32", "Decimal64", "Decimal128", "Nullable", "LowCardinality"];
+const WITH_ARGUMENTS: [&str; 14] = [
+    "DateTime",
+    "DateTime64",
+    "Decimal",
+    "Decimal32",
+    "Decimal64",
+    "Decimal128",
+    "Decimal256",
+    "FixedString",
+    "Enum",
+    "Enum8",
+    "Enum16",
+    "Array",
+    "Nullable",
+    "LowCardinality",
+];
 
-/// Types that exist and cannot be used yet, with what to write instead.
-const NOT_YET: [(&str, &str); 30] = [
-    ("UUID", "use String"),
-    ("FixedString", "use String"),
-    ("Enum", "use LowCardinality(String)"),
-    ("Enum8", "use LowCardinality(String)"),
-    ("Enum16", "use LowCardinality(String)"),
-    ("Int128", "use Decimal(38, 0) or String"),
-    ("Int256", "use String"),
-    ("UInt128", "use Decimal(38, 0) or String"),
-    ("UInt256", "use String"),
-    ("Decimal256", "use Decimal with at most 38 digits"),
+/// What to write for a value that has parts.
+const PARTS: &str = "use JSON for the whole value, or a column with a path such as `json:$.a.b` for each part";
+
+/// Types that exist and cannot be used, with what to write instead.
+const UNSUPPORTED: [(&str, &str); 17] = [
     ("BFloat16", "use Float32"),
-    ("IPv4", "use String"),
-    ("IPv6", "use String"),
     ("Time", "use String"),
     ("Time64", "use String"),
-    ("Array", "use String"),
-    ("Map", "use String"),
-    ("Tuple", "use String"),
-    ("Nested", "use String"),
-    ("JSON", "use String"),
-    ("Object", "use String"),
-    ("Variant", "use String"),
-    ("Dynamic", "use String"),
+    ("Map", PARTS),
+    ("Tuple", PARTS),
+    ("Nested", "use JSON for the whole value, or a column with a path such as `json:$.a[:].b` for each part"),
+    ("Object", "use JSON"),
+    ("Variant", "use String, or JSON"),
+    ("Dynamic", "use String, or JSON"),
     ("Point", "use two Float64 columns"),
-    ("Ring", "use String"),
-    ("Polygon", "use String"),
-    ("MultiPolygon", "use String"),
+    ("Ring", "use JSON or String"),
+    ("LineString", "use JSON or String"),
+    ("Polygon", "use JSON or String"),
+    ("MultiPolygon", "use JSON or String"),
     ("AggregateFunction", "store the plain values"),
     ("SimpleAggregateFunction", "store the plain values"),
     ("Nothing", "remove the column"),
@@ -123,7 +138,7 @@ fn read(tokens: &[Token], at: &mut usize, report: &mut Report<'_>) -> Option<Wri
 
 fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
     let plain = |ty| Some(TypeDef { ty, nullable: false, span: written.span });
-    if let Some((_, ty)) = PLAIN.iter().find(|(name, _)| *name == written.name) {
+    if let Some((_, ty)) = PLAIN.into_iter().find(|(name, _)| *name == written.name) {
         if written.arguments.is_some() {
             report.push(
                 Diagnostic::error("type_arguments", format!("{} takes no arguments", written.name)),
@@ -131,20 +146,25 @@ fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
             );
             return None;
         }
-        return plain(*ty);
+        return plain(ty);
     }
-    if let Some((name, instead)) = NOT_YET.iter().find(|(name, _)| *name == written.name) {
-        let message = format!("the type {name} is not supported yet");
+    if let Some((name, instead)) = UNSUPPORTED.iter().find(|(name, _)| *name == written.name) {
+        let message = format!("the type {name} is not supported");
         report.push(Diagnostic::error("unsupported_type", message).hint(*instead), written.name_span);
         return None;
     }
     match written.name.as_str() {
         "Nullable" | "LowCardinality" => wrapper(written, report),
-        "DateTime" | "DateTime64" => date_time(written, report).and_then(plain),
-        "Decimal" | "Decimal32" | "Decimal64" | "Decimal128" => decimal(written, report).and_then(plain),
+        "Array" => array(written, report).and_then(plain),
+        "DateTime" | "DateTime64" => parameters::date_time(written, report).and_then(plain),
+        "FixedString" => parameters::fixed_string(written, report).and_then(plain),
+        "Enum" | "Enum8" | "Enum16" => labels::read(written, report).and_then(plain),
+        "Decimal" | "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => {
+            parameters::decimal(written, report).and_then(plain)
+        }
         unknown => {
             let known = PLAIN.iter().map(|(name, _)| *name).chain(WITH_ARGUMENTS);
-            let known = known.chain(NOT_YET.iter().map(|(name, _)| *name));
+            let known = known.chain(UNSUPPORTED.iter().map(|(name, _)| *name));
             let diagnostic = Diagnostic::error("unknown_type", format!("'{unknown}' is not a type"));
             report.push(diagnostic.suggest(nearest(unknown, known)), written.name_span);
             None
@@ -152,7 +172,8 @@ fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
     }
 }
 
-fn wrapper(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
+/// The one type between the parentheses of another.
+fn inner(written: &Written, report: &mut Report<'_>) -> Option<Written> {
     let name = written.name.as_str();
     let arguments = written.arguments.as_deref().unwrap_or(&[]);
     if arguments.is_empty() {
@@ -166,90 +187,38 @@ fn wrapper(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
         report.push(Diagnostic::error("type_arguments", format!("{name} takes one type")), extra.span);
         return None;
     }
-    let wraps_wrongly = match name {
-        "Nullable" => matches!(inner.name.as_str(), "Nullable" | "LowCardinality"),
-        _ => inner.name == "LowCardinality",
+    Some(inner)
+}
+
+fn wrapper(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
+    let name = written.name.as_str();
+    let inner = inner(written, report)?;
+    let hint = match (name, inner.name.as_str()) {
+        ("Nullable", "Nullable" | "LowCardinality") | ("LowCardinality", "LowCardinality") => {
+            "write LowCardinality(Nullable(String)), or one of the two"
+        }
+        ("Nullable", "Array") => "write Array(Nullable(...)): an array is empty, never NULL",
+        ("LowCardinality", "Array") => "write Array(LowCardinality(String))",
+        ("LowCardinality", "Enum" | "Enum8" | "Enum16" | "JSON") => "leave LowCardinality away",
+        _ => "",
     };
-    if wraps_wrongly {
+    if !hint.is_empty() {
         let message = format!("{name} cannot hold {}", inner.name);
-        let diagnostic = Diagnostic::error("type_arguments", message);
-        report.push(diagnostic.hint("write LowCardinality(Nullable(String)), or one of the two"), inner.span);
+        report.push(Diagnostic::error("type_arguments", message).hint(hint), inner.span);
         return None;
     }
     let inner = interpret(&inner, report)?;
     Some(TypeDef { ty: inner.ty, nullable: inner.nullable || name == "Nullable", span: written.span })
 }
 
-fn date_time(written: &Written, report: &mut Report<'_>) -> Option<ColumnType> {
-    let arguments = written.arguments.as_deref().unwrap_or(&[]);
-    let (precision, zone) = match (written.name.as_str(), arguments) {
-        ("DateTime", []) => (None, None),
-        ("DateTime", [zone]) => (None, Some(zone)),
-        ("DateTime64", [precision]) => (Some(precision), None),
-        ("DateTime64", [precision, comma, zone]) if comma.is_sign(',') => (Some(precision), Some(zone)),
-        (name, _) => {
-            let like = if name == "DateTime" { "DateTime or DateTime('UTC')" } else { "DateTime64(3)" };
-            let diagnostic = Diagnostic::error("type_arguments", format!("these are not the arguments of {name}"));
-            report.push(diagnostic.hint(format!("write {like}")), written.span);
-            return None;
-        }
-    };
-    if let Some(zone) = zone {
-        let is_utc = matches!(&zone.kind, Kind::Text(name) if matches!(name.as_str(), "UTC" | "Etc/UTC"));
-        if !is_utc {
-            let diagnostic = Diagnostic::error("unsupported_type", "the only time zone that is supported yet is 'UTC'");
-            report.push(diagnostic.hint("times are stored in UTC"), zone.span);
-            return None;
-        }
+fn array(written: &Written, report: &mut Report<'_>) -> Option<ColumnType> {
+    let inner = inner(written, report)?;
+    if matches!(inner.name.as_str(), "Array" | "JSON") {
+        let message = format!("an Array of {} is not supported", inner.name);
+        let diagnostic = Diagnostic::error("unsupported_type", message);
+        report.push(diagnostic.hint("use JSON for the whole value"), inner.name_span);
+        return None;
     }
-    let Some(precision) = precision else { return Some(ColumnType::DateTime) };
-    match number(precision) {
-        Some(digits @ 0..=6) => Some(ColumnType::DateTime64 { precision: digits as u8 }),
-        Some(7..=9) => {
-            let diagnostic =
-                Diagnostic::error("unsupported_type", "more than 6 digits of a second are not supported yet");
-            report.push(diagnostic.hint("use DateTime64(6)"), precision.span);
-            None
-        }
-        _ => {
-            let message = "the precision of DateTime64 is a number from 0 to 6";
-            report.push(Diagnostic::error("type_arguments", message), precision.span);
-            None
-        }
-    }
-}
-
-fn decimal(written: &Written, report: &mut Report<'_>) -> Option<ColumnType> {
-    let arguments = written.arguments.as_deref().unwrap_or(&[]);
-    let (precision, scale) = match (written.name.as_str(), arguments) {
-        ("Decimal", [precision]) => (number(precision), Some(0)),
-        ("Decimal", [precision, comma, scale]) if comma.is_sign(',') => (number(precision), number(scale)),
-        ("Decimal32", [scale]) => (Some(9), number(scale)),
-        ("Decimal64", [scale]) => (Some(18), number(scale)),
-        ("Decimal128", [scale]) => (Some(38), number(scale)),
-        _ => (None, None),
-    };
-    match (precision, scale) {
-        (Some(precision @ 1..=38), Some(scale)) if scale <= precision => {
-            Some(ColumnType::Decimal { precision: precision as u8, scale: scale as i8 })
-        }
-        (Some(39..=76), Some(_)) => {
-            let diagnostic = Diagnostic::error("unsupported_type", "more than 38 digits are not supported yet");
-            report.push(diagnostic.hint("use Decimal with at most 38 digits, or String"), written.span);
-            None
-        }
-        _ => {
-            let message = format!("these are not the arguments of {}", written.name);
-            let hint = "write Decimal(precision, scale): 1 to 38 digits, of which scale stand after the point";
-            report.push(Diagnostic::error("type_arguments", message).hint(hint), written.span);
-            None
-        }
-    }
-}
-
-fn number(token: &Token) -> Option<u32> {
-    match &token.kind {
-        Kind::Number(digits) => digits.parse().ok().filter(|number| *number <= 1_000),
-        _ => None,
-    }
+    let TypeDef { ty, nullable, .. } = interpret(&inner, report)?;
+    Some(ColumnType::Array { element: Box::new(ty), nullable })
 }

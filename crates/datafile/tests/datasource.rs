@@ -2,7 +2,7 @@
 
 use connector_core::secret::Secret;
 use connector_core::spec::{Format, Schedule};
-use connector_core::types::ColumnType;
+use connector_core::types::{ColumnType, EnumType};
 use connector_datafile::{DataSource, Diagnostic, Severity, SourceFile, parse_datasource};
 
 fn parse(text: &str) -> (DataSource, Vec<Diagnostic>) {
@@ -12,7 +12,9 @@ fn parse(text: &str) -> (DataSource, Vec<Diagnostic>) {
 
 fn good(text: &str) -> DataSource {
     let (datasource, diagnostics) = parse(text);
-    assert_eq!(diagnostics, [], "{text}");
+    // That a TTL has no effect yet is said each time.
+    let others: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.code != "ttl_not_applied").collect();
+    assert!(others.is_empty(), "{text}: {others:?}");
     datasource
 }
 
@@ -49,9 +51,9 @@ fn a_whole_file_is_read() {
         shown,
         [
             "order_id<id UInt64 false None",
-            "placed_at<at DateTime64(3) false Some(\"1970-01-01T00:00:00Z\")",
+            "placed_at<at DateTime64(3) false Some(Literal(\"1970-01-01T00:00:00Z\"))",
             "note<note String true None",
-            "amount<amount Decimal(10, 2) false Some(\"-1.50\")",
+            "amount<amount Decimal(10, 2) false Some(Literal(\"-1.50\"))",
         ]
     );
     let engine: Vec<String> = datasource.engine.iter().map(|(name, value)| format!("{name}={}", value.value)).collect();
@@ -63,12 +65,22 @@ fn a_whole_file_is_read() {
             "ENGINE_TTL=toDate(placed_at) + toIntervalDay(60)"
         ]
     );
+    assert_eq!(datasource.ttl.map(|ttl| ttl.to_string()).as_deref(), Some("toDate(placed_at) + toIntervalDay(60)"));
     let import = datasource.import.expect("has an import");
     assert_eq!(import.connection.value, "my_shop");
     assert_eq!(import.uri.value.as_str(), "s3://shop-drop/orders/*.csv");
     assert_eq!((import.schedule, import.format), (Schedule::Auto, Some(Format::Csv)));
     assert_eq!(import.from_timestamp.map(|time| time.value.to_string()).as_deref(), Some("2025-01-01T00:00:00Z"));
     assert_eq!(import.max_files.map(|number| number.value), Some(7));
+}
+
+fn labels(wide: bool, labels: &[(&str, i16)]) -> ColumnType {
+    let labels = labels.iter().map(|(label, number)| ((*label).to_owned(), *number)).collect();
+    ColumnType::Enum(EnumType { wide, labels })
+}
+
+fn array(element: ColumnType, nullable: bool) -> ColumnType {
+    ColumnType::Array { element: Box::new(element), nullable }
 }
 
 #[test]
@@ -91,6 +103,31 @@ fn types_are_read_as_clickhouse_spells_them() {
         ("Decimal(38,10)", Decimal { precision: 38, scale: 10 }, false),
         ("Decimal(5)", Decimal { precision: 5, scale: 0 }, false),
         ("Decimal64(4)", Decimal { precision: 18, scale: 4 }, false),
+        ("Decimal(76, 10)", Decimal { precision: 76, scale: 10 }, false),
+        ("Decimal256(5)", Decimal { precision: 76, scale: 5 }, false),
+        ("Int128", Int128, false),
+        ("Int256", Int256, false),
+        ("UInt128", UInt128, false),
+        ("Nullable(UInt256)", UInt256, true),
+        ("UUID", Uuid, false),
+        ("Nullable(UUID)", Uuid, true),
+        ("IPv4", Ipv4, false),
+        ("IPv6", Ipv6, false),
+        ("JSON", Json, false),
+        ("Nullable(JSON)", Json, true),
+        ("FixedString(3)", FixedString(3), false),
+        ("LowCardinality(Nullable(FixedString(2)))", FixedString(2), true),
+        ("Enum8('a' = 1, 'b' = -2)", labels(false, &[("a", 1), ("b", -2)]), false),
+        ("Enum('a', 'it\\'s, (b)',)", labels(false, &[("a", 1), ("it's, (b)", 2)]), false),
+        ("Enum16('a' = 1000, 'b')", labels(true, &[("a", 1000), ("b", 1001)]), false),
+        ("Enum('a' = 1000)", labels(true, &[("a", 1000)]), false),
+        ("Enum8('a' = 127)", labels(false, &[("a", 127)]), false),
+        ("Nullable(Enum8(''))", labels(false, &[("", 1)]), true),
+        ("Array(String)", array(String, false), false),
+        ("Array(Nullable(Decimal(10, 2)))", array(Decimal { precision: 10, scale: 2 }, true), false),
+        ("Array(LowCardinality(Nullable(String)))", array(String, true), false),
+        ("Array(Enum8('a'))", array(labels(false, &[("a", 1)]), false), false),
+        ("Array(DateTime64(3, 'UTC'))", array(DateTime64 { precision: 3 }, false), false),
     ] {
         let column = good(&format!("SCHEMA >\n    a {written}")).columns.expect("columns").remove(0).column;
         assert_eq!((column.ty, column.nullable), (ty, nullable), "{written}");
@@ -108,8 +145,26 @@ fn import_values_are_read_in_all_their_spellings() {
     {
         assert_eq!(import(&format!("{uri}\nIMPORT_SCHEDULE {line}")).schedule, schedule);
     }
-    for (line, format) in [("CSV", Format::Csv), ("parquet", Format::Parquet)] {
+    for (line, format) in [
+        ("CSV", Format::Csv),
+        ("parquet", Format::Parquet),
+        ("ndjson", Format::Ndjson),
+        ("JSONL", Format::Ndjson),
+        ("json", Format::Ndjson),
+    ] {
         assert_eq!(import(&format!("{uri}.parquet\nIMPORT_FORMAT {line}")).format, Some(format));
+    }
+    for (suffix, format) in [
+        (".csv", Some(Format::Csv)),
+        ("/*.CSV.gz", Some(Format::Csv)),
+        ("/*.ndjson", Some(Format::Ndjson)),
+        ("/*.jsonl.zst", Some(Format::Ndjson)),
+        ("/*.json.gz", Some(Format::Ndjson)),
+        (".pq", Some(Format::Parquet)),
+        (".parquet.gz", None),
+        (".gz", None),
+    ] {
+        assert_eq!(import(&format!("{uri}{suffix}")).format, format, "{suffix}");
     }
     for time in ["2025-01-02T00:00:00Z", "2025-01-02 00:00:00", "2025-01-02", "2025-01-02T02:00:00+02:00"] {
         let found = import(&format!("{uri}\nIMPORT_FROM_TIMESTAMP {time}")).from_timestamp.expect("a time");
@@ -122,7 +177,7 @@ fn names_that_need_quotes_get_a_name_in_the_table_and_keep_their_own_in_files() 
     let (datasource, diagnostics) = parse("SCHEMA >\n    `first name` String,\n    b String `json:$['x.y']`");
     let columns = datasource.columns.expect("columns");
     let names: Vec<_> = columns.iter().map(|found| (&*found.column.name, &*found.column.source)).collect();
-    assert_eq!(names, [("first_name", "first name"), ("b", "x.y")]);
+    assert_eq!(names, [("first_name", "first name"), ("b", "['x.y']")]);
     assert_eq!(
         diagnostics.iter().map(|found| (found.code, found.severity)).collect::<Vec<_>>(),
         [("renamed_column", Severity::Warning)]
@@ -134,9 +189,6 @@ fn each_bad_column_is_reported_at_its_place() {
     for (body, code, column) in [
         ("a Int46", "unknown_type", 7),
         ("a int64", "unknown_type", 7),
-        ("a UUID", "unsupported_type", 7),
-        ("a Nullable(FixedString(3))", "unsupported_type", 16),
-        ("a Array(String)", "unsupported_type", 7),
         ("a Nullable(Nullable(String))", "type_arguments", 16),
         ("a Nullable", "type_arguments", 7),
         ("a Int8(3)", "type_arguments", 7),
@@ -145,7 +197,6 @@ fn each_bad_column_is_reported_at_its_place() {
         ("a DateTime64(9)", "unsupported_type", 18),
         ("a DateTime64(10)", "type_arguments", 18),
         ("a Decimal(3, 4)", "type_arguments", 7),
-        ("a Decimal(50, 4)", "unsupported_type", 7),
         ("a Decimal(3, 4", "open_parenthesis", 14),
         ("a", "missing_type", 5),
         ("a, b Int8", "missing_type", 5),
@@ -155,9 +206,6 @@ fn each_bad_column_is_reported_at_its_place() {
         ("a Int8 b Int8", "unexpected_in_column", 12),
         ("a Int8 DEFAULT 'x'", "bad_default", 20),
         ("a Int8 DEFAULT 300", "bad_default", 20),
-        ("a DateTime DEFAULT now()", "default_not_literal", 24),
-        ("a Int8 DEFAULT 1 + 1", "default_not_literal", 20),
-        ("a Int8 DEFAULT", "default_not_literal", 12),
         ("a Int8 CODEC(ZSTD) DEFAULT 1", "default_after_codec", 24),
         ("a Int8 CODEC", "bad_codec", 12),
         ("a Int8 NOT NULL", "bare_null", 12),
@@ -165,13 +213,13 @@ fn each_bad_column_is_reported_at_its_place() {
         ("a Int8 MATERIALIZED 1", "computed_column", 12),
         ("a Int8 ALIAS b", "computed_column", 12),
         ("INDEX i a TYPE minmax", "index_in_schema", 5),
-        ("a Int8 `json:$.a.b`", "bad_path", 12),
-        ("a Int8 `json:$`", "bad_path", 12),
         ("a Int8 `json:$.a` `json:$.b`", "duplicate_path", 23),
         ("a Int8 -- note", "comment_in_block", 12),
         ("`a Int8", "open_quote", 5),
         ("_s3_row Int8", "reserved_column", 5),
         ("_Batch_ID Int8", "reserved_column", 5),
+        ("c__error Int8", "reserved_column", 5),
+        ("`_S3_Raw` Int8", "reserved_column", 5),
         ("a Int8, A Int8", "duplicate_column", 13),
         ("ENGINE \"MergeTree\"", "indented_directive", 5),
     ] {
@@ -198,7 +246,6 @@ fn each_bad_directive_is_reported_at_its_place() {
         ("SOURCE x", "refused_directive", 1),
         ("INCLUDE x", "refused_directive", 1),
         ("IMPORT_EXCLUDE x", "refused_directive", 1),
-        ("IMPORT_CSV_DELIMITER ;", "refused_directive", 1),
         ("VERSION 1", "deprecated_directive", 1),
         ("TOKEN t READ", "ignored_directive", 1),
         ("KAFKA_TOPIC t", "ignored_directive", 1),
@@ -209,7 +256,6 @@ fn each_bad_directive_is_reported_at_its_place() {
         ("IMPORT_SCHEDULE \"0 3 * * MON\"", "unsupported_schedule", 17),
         ("IMPORT_SCHEDULE @atuo", "bad_schedule", 17),
         ("IMPORT_SCHEDULE", "missing_value", 1),
-        ("IMPORT_FORMAT ndjson", "unsupported_format", 15),
         ("IMPORT_FORMAT cvs", "bad_format", 15),
         ("IMPORT_FORMAT csv parquet", "too_many_values", 15),
         ("IMPORT_FROM_TIMESTAMP yesterday", "bad_timestamp", 23),
@@ -233,8 +279,6 @@ fn a_bad_uri_is_reported_at_the_character_that_is_wrong() {
         let found = problems(&format!("IMPORT_CONNECTION_NAME c\nIMPORT_BUCKET_URI {uri}"));
         assert_eq!(found, [("bad_uri", 2, column)], "{uri}");
     }
-    let found = problems("IMPORT_CONNECTION_NAME c\nIMPORT_BUCKET_URI s3://bkt/*.ndjson");
-    assert_eq!(found, [("unsupported_format", 2, 19)]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ const BATCH_TAG: &str = "s3_connector.batch";
 pub(crate) struct BatchMark {
     pub(crate) seq: BatchSeq,
     pub(crate) uuid: BatchUuid,
-    /// Statistics by data file path, as JSON text.
+    /// Statistics as JSON text, by the data file's path as the log spells it.
     pub(crate) stats: HashMap<String, String>,
 }
 

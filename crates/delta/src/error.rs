@@ -46,8 +46,25 @@ pub enum DeltaError {
          committed"
     )]
     CommitUnknown { table: PathBuf, version: u64, why: String },
-    #[error("a block of rows does not fit data file {path:?}: {why}; please report this with the file that was read")]
-    BadBlock { path: PathBuf, why: String },
+    #[error(
+        "table {table:?} has a column '{column}' of type {present} already, and the batch brings '{wanted}' of type \
+         {brought}; another program added it, so remove it from the table, and the batch is committed"
+    )]
+    ColumnTaken { table: PathBuf, column: String, present: String, wanted: String, brought: String },
+    #[error(
+        "a value of partition column '{column}' cannot be written into the log of table {table:?}: {why}; correct the \
+         value in the file, or choose another ENGINE_PARTITION_KEY for a new table"
+    )]
+    BadPartition { table: PathBuf, column: String, why: String },
+    #[error("table {table:?} has no column '{column}'; its columns are {present}")]
+    NoSuchColumn { table: PathBuf, column: String, present: String },
+    #[error(
+        "data file {path:?} of the table cannot be read: {why}; was the table vacuumed, or the disk damaged? put the \
+         file back from a backup"
+    )]
+    DamagedFile { path: PathBuf, why: String },
+    #[error("a block of rows does not fit {table:?}: {why}; please report this with the file that was read")]
+    BadBlock { table: PathBuf, why: String },
     #[error("delta: {0}; please report this")]
     Internal(String),
 }
@@ -62,7 +79,11 @@ impl DeltaError {
             | Self::ForgetsTransactions { .. }
             | Self::ForeignLayout { .. }
             | Self::BadSchema { .. }
+            | Self::ColumnTaken { .. }
+            | Self::NoSuchColumn { .. }
+            | Self::DamagedFile { .. }
             | Self::Denied { .. } => ErrorClass::Config,
+            Self::BadPartition { .. } => ErrorClass::Data,
             Self::Storage { .. } | Self::StagedFileMissing { .. } | Self::CommitUnknown { .. } => ErrorClass::Transient,
             Self::BadBlock { .. } | Self::Internal(_) => ErrorClass::Bug,
         }
@@ -81,6 +102,10 @@ impl DeltaError {
             Self::Storage { .. } => "storage",
             Self::StagedFileMissing { .. } => "staged_file_missing",
             Self::CommitUnknown { .. } => "commit_unknown",
+            Self::ColumnTaken { .. } => "column_taken",
+            Self::BadPartition { .. } => "bad_partition",
+            Self::NoSuchColumn { .. } => "no_such_column",
+            Self::DamagedFile { .. } => "data_file_unreadable",
             Self::BadBlock { .. } => "bad_block",
             Self::Internal(_) => "delta_internal",
         }
@@ -116,7 +141,15 @@ impl DeltaError {
     pub(crate) fn parquet(path: &Path, error: &parquet::errors::ParquetError) -> Self {
         match io_cause(error) {
             Some(cause) => Self::io(path, cause),
-            None => Self::BadBlock { path: path.to_owned(), why: error.to_string() },
+            None => Self::BadBlock { table: path.to_owned(), why: error.to_string() },
+        }
+    }
+
+    /// An error of reading a data file: the disk's fault if one is behind it, else the file's.
+    pub(crate) fn data_file(path: &Path, error: &(dyn StdError + 'static)) -> Self {
+        match io_cause(error).filter(|cause| cause.kind() != io::ErrorKind::NotFound) {
+            Some(cause) => Self::io(path, cause),
+            None => Self::DamagedFile { path: path.to_owned(), why: error.to_string() },
         }
     }
 }

@@ -1,10 +1,14 @@
-//! Making files and directories durable.
+//! Making files and directories durable, and looking at what was made.
 //!
 //! A new file is on disk only when the file and the directory that names it are both synced, in that order.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 /// What a Parquet file begins and ends with.
 const PARQUET_MAGIC: [u8; 4] = *b"PAR1";
@@ -54,4 +58,12 @@ pub(crate) fn is_whole_parquet(path: &Path, bytes: u64) -> io::Result<bool> {
     file.seek(SeekFrom::End(-4))?;
     file.read_exact(&mut magic)?;
     Ok(head && magic == PARQUET_MAGIC)
+}
+
+/// The top-level columns of a Parquet file that may hold NULL.
+pub(crate) fn optional_columns(path: &Path) -> Result<HashSet<String>, ParquetError> {
+    let reader = SerializedFileReader::new(File::open(path)?)?;
+    let columns = reader.metadata().file_metadata().schema().get_fields();
+    let optional = columns.iter().filter(|column| column.is_optional());
+    Ok(optional.map(|column| column.name().to_owned()).collect())
 }

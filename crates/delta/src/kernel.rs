@@ -7,11 +7,13 @@ use arrow::array::{ArrayRef, Int64Array, MapBuilder, RecordBatch, StringArray, S
 use arrow::datatypes::{DataType as ArrowType, Field};
 use connector_core::ids::{BatchSeq, ImportUuid};
 use connector_core::ports::{StagedFile, TableCommit};
-use connector_core::schema::TableSchema;
+use connector_core::schema::{Column, TableSchema};
 use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::expressions::ColumnName;
 use delta_kernel::schema::{DataType, StructField, StructType};
 use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::transaction::create_table::create_table;
+use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
 use delta_kernel::{KernelError, Snapshot};
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
@@ -23,11 +25,16 @@ use url::Url;
 
 use crate::committer::{BatchMark, LogCommitter, PutOutcome};
 use crate::error::{DeltaError, kernel_io_cause, one_line};
+use crate::files;
 use crate::log::{BATCH_UUID_FIELD, Log};
+use crate::partition;
 use crate::schema_map;
 
 /// The table property that names the import that a table belongs to.
 const IMPORT_PROPERTY: &str = "s3_connector.import";
+/// The table property that names the partition column which we chose. Partitions that another program has made are none
+/// that we can fill: data files that were staged before would have no value for them.
+const PARTITION_PROPERTY: &str = "s3_connector.partition";
 /// A table with this property forgets old `txn` actions, so that an import could take place twice.
 const RETENTION_PROPERTY: &str = "delta.setTransactionRetentionDuration";
 /// A table with this property, unless it is `none`, names the columns of its data files otherwise than its schema.
@@ -39,9 +46,9 @@ const COMMITS_PER_CHECKPOINT: u64 = 50;
 
 /// The kernel, set up for one table.
 pub(crate) struct Kernel {
-    root: PathBuf,
-    url: Url,
-    engine: DefaultEngine<TokioMultiThreadExecutor>,
+    pub(crate) root: PathBuf,
+    pub(crate) url: Url,
+    pub(crate) engine: DefaultEngine<TokioMultiThreadExecutor>,
     pub(crate) log: Log,
 }
 
@@ -50,6 +57,25 @@ pub(crate) struct Kernel {
 pub(crate) struct Base {
     pub(crate) snapshot: SnapshotRef,
     pub(crate) import: Option<ImportUuid>,
+}
+
+impl Base {
+    /// The table's partition column.
+    pub(crate) fn partition(&self) -> Option<&str> {
+        partition_columns(&self.snapshot).first().map(String::as_str)
+    }
+
+    /// The table's data columns.
+    pub(crate) fn schema(&self) -> TableSchema {
+        schema_map::from_delta(&self.snapshot.schema(), self.partition())
+    }
+}
+
+/// How a commit changes the table's schema.
+struct Changes {
+    new_fields: Vec<StructField>,
+    /// Columns that are NOT NULL no longer.
+    relaxed: Vec<ColumnName>,
 }
 
 /// What became of a commit.
@@ -112,37 +138,44 @@ impl Kernel {
         let exists = || DeltaError::TableExists { table: self.root.clone() };
         let fields = Arc::new(schema_map::to_delta(&self.root, schema)?);
         let (committer, slot) = LogCommitter::new(self.log.clone(), None);
-        let transaction = create_table(self.url.as_str(), fields, ENGINE_INFO, false)
-            .with_table_properties([(IMPORT_PROPERTY, import.to_string())])
-            .build(&self.engine, Box::new(committer))
-            .map_err(|error| match &error {
-                KernelError::TableAlreadyExistsAtPath(_) => exists(),
-                other => match kernel_io_cause(other) {
-                    Some(cause) => DeltaError::io(&self.root, cause),
-                    None => DeltaError::BadSchema { table: self.root.clone(), why: one_line(other) },
-                },
-            })?;
+        let mut table = create_table(self.url.as_str(), fields, ENGINE_INFO, false)
+            .with_table_properties([(IMPORT_PROPERTY, import.to_string())]);
+        if let Some(column) = &schema.partition {
+            table = table
+                .with_table_properties([(PARTITION_PROPERTY, column)])
+                .with_data_layout(DataLayout::partitioned([column]));
+        }
+        let transaction = table.build(&self.engine, Box::new(committer)).map_err(|error| match &error {
+            KernelError::TableAlreadyExistsAtPath(_) => exists(),
+            other => match kernel_io_cause(other) {
+                Some(cause) => DeltaError::io(&self.root, cause),
+                None => DeltaError::BadSchema { table: self.root.clone(), why: one_line(other) },
+            },
+        })?;
         let result = transaction.commit(&self.engine);
         match slot.take() {
             Some(PutOutcome::Landed { .. }) => Ok(()),
             Some(PutOutcome::Conflict) => Err(exists()),
             Some(PutOutcome::Unknown(error)) => Err(error),
-            None => Err(self.never_put(result.err())),
+            None => Err(self.never_put(result.err(), false)),
         }
     }
 
-    /// Appends the files of a batch on top of `base`, in one commit.
+    /// Appends the files of a batch on top of `base`, in one commit, and the columns that the batch adds.
     pub(crate) fn append(&self, base: Base, commit: &TableCommit) -> Result<Appended, DeltaError> {
-        let stats = commit.files.iter().map(|file| (file.path.clone(), file.stats.clone())).collect();
+        let new_fields = self.new_fields(&base, &commit.add_columns)?;
+        let adds = self.adds(&commit.files, base.partition())?;
+        let changes = Changes { new_fields, relaxed: self.relaxed(&base, &commit.files)? };
+        let evolves = !changes.new_fields.is_empty();
+        let stats = commit.files.iter().map(|file| (partition::log_path(&file.path), file.stats.clone())).collect();
         let mark = BatchMark { seq: commit.seq, uuid: commit.batch_uuid, stats };
-        let adds = self.adds(&commit.files)?;
         let (committer, slot) = LogCommitter::new(self.log.clone(), Some(mark));
-        let result = self.transact(base, commit, adds, committer);
+        let result = self.transact(base, commit, changes, adds, committer);
         let landed = match slot.take() {
             Some(PutOutcome::Landed { version, entry }) => (version, entry),
             Some(PutOutcome::Conflict) => return Ok(Appended::Conflict),
             Some(PutOutcome::Unknown(error)) => return Err(error),
-            None => return Err(self.never_put(result.err())),
+            None => return Err(self.never_put(result.err(), evolves)),
         };
         let (version, entry) = landed;
         let snapshot = match result {
@@ -156,31 +189,84 @@ impl Kernel {
         Ok(Appended::Landed { version, entry, snapshot })
     }
 
+    /// Fields for the columns that the table lacks. One that is there with the same Delta type takes the rows as it is;
+    /// with another type it is an error and no conflict, because no second attempt would end otherwise.
+    fn new_fields(&self, base: &Base, columns: &[Column]) -> Result<Vec<StructField>, DeltaError> {
+        let schema = base.snapshot.schema();
+        let mut fields = Vec::with_capacity(columns.len());
+        for column in columns {
+            let field = schema_map::field(&self.root, column)?;
+            let name = column.name.to_lowercase();
+            match schema.fields().find(|present| present.name().to_lowercase() == name) {
+                None => fields.push(field),
+                Some(present) if present.name() == field.name() && present.data_type() == field.data_type() => {}
+                Some(present) => {
+                    return Err(DeltaError::ColumnTaken {
+                        table: self.root.clone(),
+                        column: present.name().clone(),
+                        present: present.data_type().to_string(),
+                        wanted: column.name.clone(),
+                        brought: field.data_type().to_string(),
+                    });
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    /// NOT NULL columns, as tables of earlier versions have them, that a data file of the batch holds as nullable: the
+    /// data source was relaxed since.
+    fn relaxed(&self, base: &Base, files: &[StagedFile]) -> Result<Vec<ColumnName>, DeltaError> {
+        let schema = base.snapshot.schema();
+        let mut required: Vec<&str> =
+            schema.fields().filter(|field| !field.is_nullable()).map(|field| field.name().as_str()).collect();
+        let mut relaxed = Vec::new();
+        for file in files {
+            if required.is_empty() {
+                break;
+            }
+            let path = self.root.join(&file.path);
+            let optional = files::optional_columns(&path).map_err(|error| DeltaError::data_file(&path, &error))?;
+            required.retain(|name| {
+                let is_relaxed = optional.contains(*name);
+                if is_relaxed {
+                    relaxed.push(ColumnName::new([*name]));
+                }
+                !is_relaxed
+            });
+        }
+        Ok(relaxed)
+    }
+
     fn transact(
         &self,
         base: Base,
         commit: &TableCommit,
+        changes: Changes,
         adds: Option<RecordBatch>,
         committer: LogCommitter,
     ) -> Result<CommitResult, KernelError> {
         let uuid: ArrayRef = Arc::new(StringArray::from(vec![commit.batch_uuid.to_string()]));
         let info = RecordBatch::try_from_iter([(BATCH_UUID_FIELD, uuid)]).map_err(KernelError::generic_err)?;
         let info_schema = StructType::try_new([StructField::nullable(BATCH_UUID_FIELD, DataType::STRING)])?;
-        let mut transaction = base
+        let builder = base
             .snapshot
             .update_table(UpdateTableOperation::Write, ENGINE_INFO, true)
             .with_operation_parameters([("mode", Some("Append"))])
             .with_transaction_id(commit.import.app_id(), commit.seq)
-            .with_commit_info(Box::new(ArrowEngineData::new(info)), Arc::new(info_schema))
-            .build(&self.engine, Box::new(committer))?;
+            .with_commit_info(Box::new(ArrowEngineData::new(info)), Arc::new(info_schema));
+        let builder = changes.new_fields.into_iter().fold(builder, |builder, field| builder.add_column(field));
+        let builder = changes.relaxed.into_iter().fold(builder, |builder, column| builder.set_nullable(column));
+        let mut transaction = builder.build(&self.engine, Box::new(committer))?;
         if let Some(adds) = adds {
             transaction.add_files(Box::new(ArrowEngineData::new(adds)));
         }
         transaction.commit(&self.engine)
     }
 
-    /// The kernel's view of the files: path, size, time and row count. The committer puts the full statistics in.
-    fn adds(&self, files: &[StagedFile]) -> Result<Option<RecordBatch>, DeltaError> {
+    /// The kernel's view of the files: path, partition value, size, time and row count. The committer puts the full
+    /// statistics in.
+    fn adds(&self, files: &[StagedFile], partition: Option<&str>) -> Result<Option<RecordBatch>, DeltaError> {
         if files.is_empty() {
             return Ok(None);
         }
@@ -192,12 +278,16 @@ impl Kernel {
         let rows = files.iter().map(|file| number(file.rows)).collect::<Result<Vec<_>, _>>()?;
         let mut partitions = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
         let arrow = |error: arrow::error::ArrowError| DeltaError::Internal(error.to_string());
-        for _ in files {
+        for file in files {
+            if let Some(column) = partition {
+                partitions.keys().append_value(column);
+                partitions.values().append_option(file.partition.as_ref());
+            }
             partitions.append(true).map_err(arrow)?;
         }
         let rows: ArrayRef = Arc::new(Int64Array::from(rows));
         let stats = StructArray::from(vec![(Arc::new(Field::new("numRecords", ArrowType::Int64, true)), rows)]);
-        let paths = StringArray::from_iter_values(files.iter().map(|file| &file.path));
+        let paths = StringArray::from_iter_values(files.iter().map(|file| partition::log_path(&file.path)));
         let columns: [(&str, ArrayRef); 5] = [
             ("path", Arc::new(paths)),
             ("partitionValues", Arc::new(partitions.finish())),
@@ -236,11 +326,13 @@ impl Kernel {
         }
     }
 
-    /// The error of a transaction that ended before its entry was put: nothing was written.
-    fn never_put(&self, error: Option<KernelError>) -> DeltaError {
+    /// The error of a transaction that ended before its entry was put: nothing was written. `evolves`: it was to add
+    /// columns.
+    fn never_put(&self, error: Option<KernelError>, evolves: bool) -> DeltaError {
         match error {
             Some(error) => match kernel_io_cause(&error) {
                 Some(cause) => DeltaError::io(&self.root, cause),
+                None if evolves => DeltaError::BadSchema { table: self.root.clone(), why: one_line(&error) },
                 None => DeltaError::Internal(one_line(&error)),
             },
             None => DeltaError::Internal("the kernel ended a commit without putting its log entry".to_owned()),
@@ -255,6 +347,17 @@ fn foreign_layout(snapshot: &Snapshot) -> Option<String> {
     if let Some(mode) = mapping.filter(|mode| !mode.eq_ignore_ascii_case("none")) {
         return Some(format!("has the property {MAPPING_PROPERTY}={mode}"));
     }
-    let partitioned = snapshot.table_configuration().logical_partition_columns();
-    (!partitioned.is_empty()).then(|| format!("is partitioned by {}", partitioned.join(", ")))
+    let partitioned = partition_columns(snapshot);
+    let chosen = snapshot.metadata_configuration().get(PARTITION_PROPERTY);
+    if partitioned.iter().ne(chosen) {
+        return Some(match partitioned {
+            [] => "is not partitioned any more".to_owned(),
+            columns => format!("is partitioned by {}", columns.join(", ")),
+        });
+    }
+    None
+}
+
+fn partition_columns(snapshot: &Snapshot) -> &[String] {
+    snapshot.table_configuration().logical_partition_columns()
 }

@@ -10,7 +10,9 @@
 //! | `kernel` | every call into `delta_kernel`: snapshot, create, append, checkpoint |
 //! | `committer` | the one write that matters: a log entry, put once, with a lost answer settled by reading it back |
 //! | `log` | log entries as files: read, put, find the batch that a `txn` came with |
-//! | `writer`, `stats` | data files in Parquet, and the statistics that readers prune by |
+//! | `writer`, `data_file` | data files in Parquet, one for each partition value |
+//! | `stats`, `partition` | what the log says of a data file: the statistics that readers prune by, the partition value |
+//! | `scan` | [`TableScan`]: the rows of a table, for people |
 //! | `schema_map` | column types to Delta types and back |
 //! | `files` | making files and directories durable |
 //! | `error` | [`DeltaError`] |
@@ -18,10 +20,13 @@
 //! Blocking work runs on the runtime that [`DeltaTable::new`] is given, never on the caller's thread.
 
 mod committer;
+mod data_file;
 mod error;
 mod files;
 mod kernel;
 mod log;
+mod partition;
+mod scan;
 mod schema_map;
 mod stats;
 mod table;
@@ -31,4 +36,5 @@ mod writer;
 mod tests;
 
 pub use error::DeltaError;
+pub use scan::TableScan;
 pub use table::DeltaTable;

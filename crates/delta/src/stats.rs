@@ -36,12 +36,14 @@ enum Side {
 }
 
 /// `{"numRecords": …, "minValues": {…}, "maxValues": {…}, "nullCount": {…}}` for the first 32 data columns and the
-/// provenance columns. `schema`: the file's columns, by their plain Arrow types.
+/// provenance columns; nothing is said of lists, which have no bounds. `schema`: the file's columns, by their plain Arrow
+/// types.
 pub(crate) fn from_parquet(metadata: &ParquetMetaData, schema: &Schema) -> Result<String, ParquetError> {
     let data_columns = schema.fields().len() - PROVENANCE_COLUMNS.len();
     let [mut mins, mut maxes, mut nulls] = [const { Members(String::new()) }; 3];
     for (index, field) in schema.fields().iter().enumerate() {
-        if index >= INDEXED_COLUMNS && index < data_columns {
+        let beyond = index >= INDEXED_COLUMNS && index < data_columns;
+        if beyond || field.data_type().is_nested() {
             continue;
         }
         let column = ColumnBounds::read(metadata, schema, field)?;

@@ -18,10 +18,10 @@ use tokio::runtime::Handle;
 use crate::error::DeltaError;
 use crate::files;
 use crate::kernel::{Appended, Base, Kernel};
-use crate::schema_map;
-use crate::writer::ParquetFileWriter;
+use crate::scan::{self, TableScan};
+use crate::writer::TableWriter;
 
-/// A Delta table in a local directory.
+/// A Delta table in a local directory: an import's, or its quarantine's, which is a table like any other.
 ///
 /// Cheap to make: nothing is read before the first call. One per table and process; a second one, here or elsewhere,
 /// is safe but makes the other's commits conflict.
@@ -68,6 +68,16 @@ impl DeltaTable {
         Ok(Self { inner: Arc::new(Inner { root, kernel, kept: Mutex::new(None) }), handle })
     }
 
+    /// Reads the rows that the table has now; `None` if there is no table. `columns`: which ones, in which order; data
+    /// columns and provenance columns alike, all of them if not given.
+    ///
+    /// # Errors
+    /// `Config` with code `no_such_column`; those of [`Destination::read`].
+    pub async fn scan(&self, columns: Option<&[String]>) -> PortResult<Option<TableScan>> {
+        let columns = columns.map(<[String]>::to_vec);
+        self.blocking(move |inner| inner.scan(columns.as_deref())).await
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, DeltaError> + Send + 'static,
@@ -97,7 +107,7 @@ impl Destination for DeltaTable {
     }
 
     fn open_writer(&self, schema: &TableSchema) -> PortResult<Box<dyn DataFileWriter>> {
-        Ok(Box::new(ParquetFileWriter::create(&self.inner.root, schema)?))
+        Ok(Box::new(TableWriter::new(&self.inner.root, schema)?))
     }
 
     async fn discard(&self, files: &[StagedFile]) {
@@ -147,8 +157,12 @@ impl Inner {
             }
             _ => None,
         };
-        let schema = schema_map::from_delta(&base.snapshot.schema());
+        let schema = base.schema();
         Ok(Some(TableFacts { version, import: base.import, committed_seq, committed_uuid, schema }))
+    }
+
+    fn scan(&self, columns: Option<&[String]>) -> Result<Option<TableScan>, DeltaError> {
+        self.kernel.open()?.map(|base| scan::plan(&self.kernel, &base, columns)).transpose()
     }
 
     fn create(&self, import: ImportUuid, schema: &TableSchema) -> Result<TableFacts, DeltaError> {
@@ -169,7 +183,8 @@ impl Inner {
 
     fn commit(&self, commit: &TableCommit) -> Result<CommitAnswer, DeltaError> {
         let Some((base, seq)) = self.newest(commit.import)? else { return Ok(CommitAnswer::Conflict) };
-        if base.import != Some(commit.import) || seq != commit.seq - 1 {
+        // A quarantine table takes part in some batches only, so its sequence has gaps.
+        if base.import != Some(commit.import) || seq >= commit.seq {
             return Ok(CommitAnswer::Conflict);
         }
         let import = base.import;

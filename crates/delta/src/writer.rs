@@ -1,196 +1,186 @@
-//! Data files: Parquet with zstd, provenance columns added on the way, statistics taken from the finished file.
+//! The writer of a table's data files: adds the provenance columns, and keeps rows of different partition values apart.
 //!
-//! A file is created under a fresh name, never overwritten and referred to by nobody until a commit adds it, so it
-//! needs no renaming; it only has to be durable before `finish` returns. A writer that is dropped unfinished takes its
-//! file with it.
+//! Without a partition column there is one file. With one there is a file for each value, of which only so many are
+//! open at once; when another is needed, the largest is closed, and a value that comes back gets a further file. The
+//! largest, because then a stream of values that alternate fills files of some size, where closing the oldest would
+//! close one at every turn.
 
-use std::fs::File;
-use std::io::BufWriter;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::Int32Type;
 use connector_core::ports::{DataFileWriter, PortResult, RowOrigin, StagedFile};
-use connector_core::schema::{PROVENANCE_COLUMNS, TableSchema};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
-use uuid::Uuid;
+use connector_core::schema::TableSchema;
 
+use crate::data_file::{ClosedFile, DataFile, Layout};
 use crate::error::DeltaError;
 use crate::files;
-use crate::stats;
+use crate::partition;
 
 /// A slice is what is encoded at once: bounds the memory of provenance columns and the step by which buffers grow.
 const SLICE_ROWS: usize = 8_192;
 const SLICE_BYTES: usize = 8 << 20;
-/// A row group is closed at whichever comes first.
-const ROW_GROUP_ROWS: usize = 1 << 20;
-const ROW_GROUP_BYTES: usize = 64 << 20;
-/// zstd 1: of all levels the cheapest by far for the ratio that it gives; columns are mostly decoded once and small.
-const ZSTD_LEVEL: i32 = 1;
-const WRITE_BUFFER_BYTES: usize = 256 << 10;
+/// A row group is closed when all open ones together hold so much.
+const BUFFERED_BYTES: usize = 64 << 20;
+/// Files of different partition values that are open at once.
+pub(crate) const OPEN_FILES: usize = 16;
 
-/// One open data file.
-pub(crate) struct ParquetFileWriter {
-    file: UnfinishedFile,
-    /// The data columns, as blocks bring them.
-    data: SchemaRef,
-    /// The data columns and the provenance columns, as they are handed to the encoder.
-    encoded: SchemaRef,
-    parquet: ArrowWriter<BufWriter<File>>,
-    rows: u64,
+/// Open data files of one table.
+pub(crate) struct TableWriter {
+    root: PathBuf,
+    layout: Arc<Layout>,
+    /// The partition value of each is another one.
+    open: Vec<(Option<String>, DataFile)>,
+    closed: Vec<ClosedFile>,
 }
 
-impl ParquetFileWriter {
-    /// Creates a new file in the table's directory `root`. Blocking.
-    pub(crate) fn create(root: &Path, schema: &TableSchema) -> Result<Self, DeltaError> {
-        let name = format!("part-{}.parquet", Uuid::new_v4());
-        let path = root.join(&name);
-        let opened = File::options().write(true).create_new(true).open(&path);
-        let opened = opened.map_err(|error| DeltaError::io(&path, error))?;
-        let file = UnfinishedFile { root: root.to_owned(), path, name, finished: false };
-        let data = schema.arrow();
-        let encoded = with_provenance(&data, DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)));
-        // Without the Arrow schema in the footer, readers see plain Parquet types and not our dictionaries.
-        let options = ArrowWriterOptions::new().with_properties(properties(&data)?).with_skip_arrow_metadata(true);
-        let buffered = BufWriter::with_capacity(WRITE_BUFFER_BYTES, opened);
-        let parquet = ArrowWriter::try_new_with_options(buffered, Arc::clone(&encoded), options)
-            .map_err(|error| DeltaError::parquet(&file.path, &error))?;
-        Ok(Self { file, data, encoded, parquet, rows: 0 })
+impl TableWriter {
+    /// A writer into the table's directory `root`. It creates no file before the first row.
+    pub(crate) fn new(root: &Path, schema: &TableSchema) -> Result<Self, DeltaError> {
+        let layout = Arc::new(Layout::new(schema)?);
+        Ok(Self { root: root.to_owned(), layout, open: Vec::new(), closed: Vec::new() })
     }
 
     fn append(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> Result<(), DeltaError> {
         if ordinals.len() != rows.num_rows() {
-            let why = format!("{} rows have {} ordinals", rows.num_rows(), ordinals.len());
-            return Err(self.bad_block(why));
+            return Err(self.bad_block(format!("{} rows have {} ordinals", rows.num_rows(), ordinals.len())));
         }
-        let rows = RecordBatch::try_new(Arc::clone(&self.data), rows.columns().to_vec())
+        let rows = RecordBatch::try_new(Arc::clone(&self.layout.data), rows.columns().to_vec())
             .map_err(|error| self.bad_block(error.to_string()))?;
-        let version = origin.version.hex();
-        let texts = [&*origin.key, &version, origin.batch.as_str()];
-        let step = slice_rows(&rows);
-        for start in (0..rows.num_rows()).step_by(step) {
-            let length = step.min(rows.num_rows() - start);
-            let slice = rows.slice(start, length);
-            self.encode(slice.columns(), texts, &ordinals[start..start + length])?;
-        }
-        Ok(())
-    }
-
-    fn encode(&mut self, data: &[ArrayRef], texts: [&str; 3], ordinals: &[u64]) -> Result<(), DeltaError> {
-        let [key, version, batch] = texts.map(|text| constant(text, ordinals.len()));
         let ordinals: Result<Vec<i64>, _> = ordinals.iter().map(|ordinal| i64::try_from(*ordinal)).collect();
         let ordinals = ordinals.map_err(|_| self.bad_block("an ordinal exceeds a Delta long".to_owned()))?;
-        let rows = ordinals.len() as u64;
-        let mut columns = data.to_vec();
-        columns.extend([key?, version?, Arc::new(Int64Array::from(ordinals)), batch?]);
-        let slice = RecordBatch::try_new(Arc::clone(&self.encoded), columns)
-            .map_err(|error| self.bad_block(error.to_string()))?;
-        self.parquet.write(&slice).map_err(|error| self.failed(&error))?;
-        self.rows += rows;
-        if self.parquet.memory_size() >= ROW_GROUP_BYTES {
-            self.parquet.flush().map_err(|error| self.failed(&error))?;
+        let ordinals: ArrayRef = Arc::new(Int64Array::from(ordinals));
+        let version = origin.version.hex();
+        let texts = [&*origin.key, &version, origin.batch.as_str()];
+        match self.layout.partition {
+            None => self.append_whole(&rows, texts, &ordinals),
+            Some(column) => self.append_split(&rows, column, texts, &ordinals),
+        }
+    }
+
+    fn append_whole(&mut self, rows: &RecordBatch, texts: [&str; 3], ordinals: &ArrayRef) -> Result<(), DeltaError> {
+        let step = slice_rows(rows);
+        for start in (0..rows.num_rows()).step_by(step) {
+            let length = step.min(rows.num_rows() - start);
+            let slice = rows.slice(start, length).columns().to_vec();
+            self.encode(&None, slice, texts, ordinals.slice(start, length))?;
         }
         Ok(())
     }
 
-    fn close(mut self) -> Result<Option<StagedFile>, DeltaError> {
-        if self.rows == 0 {
-            return Ok(None);
+    fn append_split(
+        &mut self,
+        rows: &RecordBatch,
+        column: usize,
+        texts: [&str; 3],
+        ordinals: &ArrayRef,
+    ) -> Result<(), DeltaError> {
+        let groups = partition::split(rows.column(column)).map_err(|why| DeltaError::BadPartition {
+            table: self.root.clone(),
+            column: self.layout.data.field(column).name().clone(),
+            why,
+        })?;
+        let mut kept = rows.columns().to_vec();
+        kept.remove(column);
+        let step = slice_rows(rows);
+        for group in groups {
+            for indices in group.rows.chunks(step) {
+                let indices = UInt32Array::from(indices.to_vec());
+                let taken = |values: &ArrayRef| take(values, &indices, None);
+                let slice: Result<Vec<ArrayRef>, _> = kept.iter().map(taken).collect();
+                let slice = slice.map_err(|error| self.bad_block(error.to_string()))?;
+                let ordinals = taken(ordinals).map_err(|error| self.bad_block(error.to_string()))?;
+                self.encode(&group.value, slice, texts, ordinals)?;
+            }
         }
-        let metadata = self.parquet.finish().map_err(|error| self.failed(&error))?;
-        let io = |error| DeltaError::io(&self.file.path, error);
-        let file = self.parquet.inner().get_ref();
-        file.sync_all().map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
-        files::sync_dir(&self.file.root).map_err(io)?;
-        let stats = self.statistics(&metadata)?;
-        self.file.finished = true;
-        Ok(Some(StagedFile { path: self.file.name.clone(), bytes, rows: self.rows, stats }))
+        Ok(())
     }
 
-    fn statistics(&self, metadata: &ParquetMetaData) -> Result<String, DeltaError> {
-        let plain = with_provenance(&self.data, DataType::Utf8);
-        stats::from_parquet(metadata, &plain).map_err(|error| self.failed(&error))
+    fn encode(
+        &mut self,
+        value: &Option<String>,
+        mut columns: Vec<ArrayRef>,
+        texts: [&str; 3],
+        ordinals: ArrayRef,
+    ) -> Result<(), DeltaError> {
+        let [key, version, batch] = texts.map(|text| constant(text, ordinals.len()));
+        columns.extend([key?, version?, ordinals, batch?]);
+        self.file(value)?.encode(columns)?;
+        if self.held() >= BUFFERED_BYTES
+            && let Some((_, fullest)) = self.open.iter_mut().max_by_key(|(_, file)| file.buffered_bytes())
+        {
+            fullest.flush()?;
+        }
+        Ok(())
     }
 
-    fn failed(&self, error: &ParquetError) -> DeltaError {
-        DeltaError::parquet(&self.file.path, error)
+    /// The open file for this partition value.
+    fn file(&mut self, value: &Option<String>) -> Result<&mut DataFile, DeltaError> {
+        let index = match self.open.iter().position(|(present, _)| present == value) {
+            Some(index) => index,
+            None => {
+                if self.open.len() >= OPEN_FILES {
+                    self.close_largest()?;
+                }
+                self.open.push((value.clone(), DataFile::create(&self.root, &self.layout, value.as_deref())?));
+                self.open.len() - 1
+            }
+        };
+        Ok(&mut self.open[index].1)
+    }
+
+    fn close_largest(&mut self) -> Result<(), DeltaError> {
+        let sizes = self.open.iter().map(|(_, file)| file.size()).enumerate();
+        if let Some((largest, _)) = sizes.max_by_key(|(_, size)| *size) {
+            let (value, file) = self.open.swap_remove(largest);
+            self.closed.push(file.close(value)?);
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> usize {
+        self.open.iter().map(|(_, file)| file.buffered_bytes()).sum()
+    }
+
+    fn close(mut self) -> Result<Vec<StagedFile>, DeltaError> {
+        while let Some((value, file)) = self.open.pop() {
+            self.closed.push(file.close(value)?);
+        }
+        for directory in self.closed.iter().filter_map(ClosedFile::directory).collect::<BTreeSet<_>>() {
+            files::sync_dir(directory).map_err(|error| DeltaError::io(directory, error))?;
+        }
+        Ok(self.closed.into_iter().map(ClosedFile::keep).collect())
     }
 
     fn bad_block(&self, why: String) -> DeltaError {
-        DeltaError::BadBlock { path: self.file.path.clone(), why }
+        DeltaError::BadBlock { table: self.root.clone(), why }
     }
 }
 
-impl DataFileWriter for ParquetFileWriter {
+impl DataFileWriter for TableWriter {
     fn write(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> PortResult<()> {
         Ok(self.append(rows, origin, ordinals)?)
     }
 
     fn buffered_bytes(&self) -> usize {
-        self.parquet.memory_size()
+        self.held()
     }
 
     fn flush(&mut self) -> PortResult<()> {
-        Ok(self.parquet.flush().map_err(|error| self.failed(&error))?)
+        for (_, file) in &mut self.open {
+            file.flush()?;
+        }
+        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> PortResult<Option<StagedFile>> {
+    fn finish(self: Box<Self>) -> PortResult<Vec<StagedFile>> {
         Ok(self.close()?)
     }
 
     fn discard(self: Box<Self>) {}
-}
-
-/// Removes its file when dropped unfinished.
-struct UnfinishedFile {
-    root: PathBuf,
-    path: PathBuf,
-    name: String,
-    finished: bool,
-}
-
-impl Drop for UnfinishedFile {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "an unfinished data file could not be removed");
-        }
-    }
-}
-
-fn properties(data: &Schema) -> Result<WriterProperties, DeltaError> {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| DeltaError::Internal(error.to_string()))?;
-    let mut properties = WriterProperties::builder()
-        .set_created_by(concat!("s3-connector version ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        // A dictionary pays for strings; numbers are as small without it once compressed, and cheaper to encode.
-        .set_dictionary_enabled(false);
-    let texts = data.fields().iter().filter(|field| field.data_type() == &DataType::Utf8).map(|field| field.name());
-    let provenance = PROVENANCE_COLUMNS.iter().filter(|name| **name != "_s3_row");
-    for name in texts.map(String::as_str).chain(provenance.copied()) {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
-    }
-    // Ordinals go up by one or a little more: next to nothing as differences.
-    Ok(properties.set_column_encoding(ColumnPath::from("_s3_row"), Encoding::DELTA_BINARY_PACKED).build())
-}
-
-fn with_provenance(data: &Schema, text: DataType) -> SchemaRef {
-    let provenance = PROVENANCE_COLUMNS.map(|name| {
-        let ty = if name == "_s3_row" { DataType::Int64 } else { text.clone() };
-        Arc::new(Field::new(name, ty, true))
-    });
-    Arc::new(Schema::new(data.fields().iter().cloned().chain(provenance).collect::<Vec<_>>()))
 }
 
 /// A column of one text: a dictionary of one value, so that it costs four bytes a row and not the text.

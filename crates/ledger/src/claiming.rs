@@ -130,13 +130,14 @@ fn open(
             codec::stored(chosen.len() as u64),
             codec::micros(now)
         ])?;
-    let mut mark = db.prepare_cached("UPDATE object SET state = 'claimed', reason = NULL, batch = ?2 WHERE id = ?1")?;
+    let mut mark =
+        db.prepare_cached("UPDATE object SET state = 'claimed', reason = NULL, batch = ?2, place = ?3 WHERE id = ?1")?;
     let name: String =
         db.prepare_cached("SELECT name FROM bucket WHERE id = ?1")?.query_row([import.bucket], |row| row.get(0))?;
     let bucket: Arc<str> = name.into();
     let mut files = Vec::with_capacity(chosen.len());
-    for file in chosen {
-        mark.execute(params![file.id, batch])?;
+    for (place, file) in chosen.into_iter().enumerate() {
+        mark.execute(params![file.id, batch, codec::stored(place as u64)])?;
         files.push(ObjectRef {
             id: ObjectVersionId::of(import.uuid, &bucket, &file.key, &file.etag, file.size),
             bucket: bucket.clone(),

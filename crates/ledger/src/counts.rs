@@ -1,60 +1,42 @@
-//! What people ask: counts, newest failures, history.
+//! What people ask: counts, and the newest files that did not fit.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use connector_core::ids::{BatchId, BatchSeq};
 use connector_core::ports::{FailedFile, ImportCounts};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::claiming::Backlog;
-use crate::codec;
 use crate::error::Result;
 use crate::import::{self, Import};
+use crate::{codec, history, schema};
 
-/// How many failed files [`ImportCounts`] names.
+/// How many files [`ImportCounts`] names.
 const RECENT_FAILURES: usize = 20;
 
 /// The states of an object version. Counts name all of them, zeros too.
-pub const OBJECT_STATES: [&str; 7] = ["pending", "claimed", "ingested", "failed", "skipped", "deferred", "gone"];
-
-/// One batch of the history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchRecord {
-    pub id: BatchId,
-    pub seq: BatchSeq,
-    /// `claimed`, `staged`, `committed`, `abandoned` or `settled`.
-    pub state: String,
-    /// Files that were claimed.
-    pub files: u64,
-    /// Rows that were staged; 0 before that, and if the batch was abandoned or settled.
-    pub rows: u64,
-    /// Bytes read from S3.
-    pub bytes: u64,
-    pub claimed_at: Timestamp,
-    /// `Some` if the batch is committed.
-    pub committed_at: Option<Timestamp>,
-    /// The version of the table that has the batch, at the latest.
-    pub table_version: Option<u64>,
-}
+pub const OBJECT_STATES: [&str; 8] =
+    ["pending", "claimed", "ingested", "quarantined", "failed", "skipped", "deferred", "gone"];
 
 pub(crate) fn counts(db: &Connection, import: &Import, now: Timestamp) -> Result<ImportCounts> {
     let backlog = Backlog::load(db, import, now)?;
     let mut statement = db.prepare_cached(
-        "SELECT row_count, byte_count, rejected_count, batch_count, late_count, last_scan_at, last_commit_at
+        "SELECT row_count, byte_count, quarantined_count, batch_count, late_count, last_scan_at, last_commit_at
          FROM import WHERE id = ?1",
     )?;
     let (amounts, times): ([i64; 5], [Option<i64>; 2]) = statement.query_row([import.id], |row| {
         let amounts = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
         Ok((amounts, [row.get(5)?, row.get(6)?]))
     })?;
-    let [rows, bytes, rows_rejected, batches, late] = amounts;
+    let [rows, bytes, rows_quarantined, batches, late] = amounts;
     Ok(ImportCounts {
         files: files_by_state(db, import)?,
         rows: codec::amount(rows)?,
         bytes: codec::amount(bytes)?,
-        rows_rejected: codec::amount(rows_rejected)?,
+        rows_quarantined: codec::amount(rows_quarantined)?,
+        schema_version: schema::newest_version(db, import)?,
+        reference: history::reference_key(db, import)?,
         batches: codec::amount(batches)?,
         backlog_files: backlog.files,
         backlog_bytes: backlog.bytes,
@@ -82,9 +64,11 @@ fn files_by_state(db: &Connection, import: &Import) -> Result<BTreeMap<String, u
 pub(crate) const RECENT: &str = "SELECT object.key, file_result.code, file_result.message, batch.ended_at
      FROM object JOIN batch ON batch.id = object.batch
         JOIN file_result ON file_result.batch = object.batch AND file_result.object = object.id
-     WHERE object.bucket = ?1 AND object.state = 'failed' ORDER BY object.batch DESC LIMIT ?2";
+     WHERE object.bucket = ?1 AND object.state IN ('failed', 'quarantined') AND object.reason IS NULL
+     ORDER BY object.batch DESC LIMIT ?2";
 
-/// Newest first. Each bucket's newest are read by index, then merged: an import has one bucket, rarely two.
+/// Newest first, and without those whose key was ingested since. Each bucket's newest are read by index, then merged:
+/// an import has one bucket, rarely two.
 fn recent_failures(db: &Connection, import: &Import) -> Result<Vec<FailedFile>> {
     let buckets: Vec<i64> = db
         .prepare_cached("SELECT id FROM bucket WHERE import = ?1")?
@@ -101,30 +85,6 @@ fn recent_failures(db: &Connection, import: &Import) -> Result<Vec<FailedFile>> 
     newest.sort_by_key(|failed: &FailedFile| Reverse(failed.at));
     newest.truncate(RECENT_FAILURES);
     Ok(newest)
-}
-
-pub(crate) const HISTORY: &str = "SELECT label, seq, state, files, row_count, byte_count, claimed_at, ended_at,
-        table_version
-     FROM batch WHERE import = ?1 ORDER BY id DESC LIMIT ?2";
-
-pub(crate) fn history(db: &Connection, import: &Import, limit: usize) -> Result<Vec<BatchRecord>> {
-    let mut statement = db.prepare_cached(HISTORY)?;
-    let rows = statement.query_and_then(params![import.id, codec::stored(limit as u64)], |row| {
-        let state: String = row.get(2)?;
-        let ended = codec::optional_time(row.get(7)?)?;
-        Ok(BatchRecord {
-            id: BatchId::from_stored(row.get::<_, String>(0)?),
-            seq: row.get(1)?,
-            committed_at: ended.filter(|_| state == "committed"),
-            state,
-            files: codec::amount(row.get(3)?)?,
-            rows: codec::amount(row.get(4)?)?,
-            bytes: codec::amount(row.get(5)?)?,
-            claimed_at: codec::time(row.get(6)?)?,
-            table_version: row.get::<_, Option<i64>>(8)?.map(codec::amount).transpose()?,
-        })
-    })?;
-    rows.collect()
 }
 
 pub(crate) fn imports(db: &Connection) -> Result<Vec<String>> {

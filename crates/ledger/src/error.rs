@@ -16,9 +16,6 @@ pub enum LedgerError {
     )]
     InUse { dir: PathBuf },
 
-    #[error("there is no ledger at {}: nothing ran with this data directory yet, or the path is wrong", path.display())]
-    Missing { path: PathBuf },
-
     #[error(
         "the ledger at {} has schema version {found} and this program knows versions up to {known}: run the newer \
          s3-connector that wrote it, or restore a ledger of this version",
@@ -78,7 +75,6 @@ impl LedgerError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::InUse { .. }
-            | Self::Missing { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::NoWal { .. }
@@ -94,7 +90,6 @@ impl LedgerError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InUse { .. } => "data_dir_in_use",
-            Self::Missing { .. } => "ledger_missing",
             Self::Newer { .. } => "ledger_newer",
             Self::Older { .. } => "ledger_older",
             Self::NoWal { .. } => "ledger_no_wal",

@@ -1,15 +1,14 @@
-//! The record of an import, and its watermark.
+//! The record of an import, its pause and guard, and its watermark.
 
 use connector_core::claim::TickState;
+use connector_core::guard::Streak;
 use connector_core::ids::{BatchSeq, ImportUuid};
-use connector_core::ports::{ImportRecord, ReferenceFile, Watermark};
-use connector_core::schema::TableSchema;
+use connector_core::ports::{ImportRecord, Watermark};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use crate::batch;
-use crate::codec;
 use crate::error::{LedgerError, Result};
+use crate::{batch, codec, schema};
 
 /// What the operations on an import need of its row.
 #[derive(Clone, Debug)]
@@ -22,6 +21,7 @@ pub(crate) struct Import {
     pub committed_seq: BatchSeq,
     pub tick: TickState,
     pub watermark: Option<Position>,
+    pub streak: Streak,
 }
 
 /// A place in the order of discovery: last-modified in microseconds, then key bytes.
@@ -30,30 +30,24 @@ pub(crate) type Position = (i64, String);
 impl Import {
     pub(crate) fn load(db: &Connection, name: &str) -> Result<Option<Self>> {
         let mut statement = db.prepare_cached(
-            "SELECT id, uuid, bucket, committed_seq, tick_started, tick_claimed, watermark_time, watermark_key
+            "SELECT id, uuid, bucket, committed_seq, tick_started, tick_claimed, watermark_time, watermark_key,
+                streak_files, streak_bytes
              FROM import WHERE name = ?1",
         )?;
-        let row = statement
-            .query_row([name], |row| {
-                let (started, claimed): (Option<i64>, u32) = (row.get(4)?, row.get(5)?);
-                let watermark: (Option<i64>, Option<String>) = (row.get(6)?, row.get(7)?);
-                let import = Self {
-                    id: row.get(0)?,
-                    name: name.to_owned(),
-                    uuid: ImportUuid(codec::uuid(row.get(1)?)),
-                    bucket: row.get(2)?,
-                    committed_seq: row.get(3)?,
-                    tick: TickState { started_at: None, claimed },
-                    watermark: watermark.0.zip(watermark.1),
-                };
-                Ok((import, started))
+        let mut rows = statement.query_and_then([name], |row| {
+            let watermark: (Option<i64>, Option<String>) = (row.get(6)?, row.get(7)?);
+            Ok(Self {
+                id: row.get(0)?,
+                name: name.to_owned(),
+                uuid: ImportUuid(codec::uuid(row.get(1)?)),
+                bucket: row.get(2)?,
+                committed_seq: row.get(3)?,
+                tick: TickState { started_at: codec::optional_time(row.get(4)?)?, claimed: row.get(5)? },
+                watermark: watermark.0.zip(watermark.1),
+                streak: Streak { files: row.get(8)?, bytes: codec::amount(row.get(9)?)? },
             })
-            .optional()?;
-        row.map(|(mut import, started)| {
-            import.tick.started_at = codec::optional_time(started)?;
-            Ok(import)
-        })
-        .transpose()
+        })?;
+        rows.next().transpose()
     }
 
     /// The error for a call that does not fit.
@@ -108,48 +102,44 @@ fn point_at(db: &Connection, import: &Import, bucket: &str) -> Result<()> {
     Ok(())
 }
 
-fn record(db: &Connection, import: &Import, fresh: bool) -> Result<ImportRecord> {
-    let (table_created, paused, schema, reference): (bool, bool, Option<String>, Option<String>) = db.query_row(
-        "SELECT table_created, paused, table_schema, reference FROM import WHERE id = ?1",
-        [import.id],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )?;
+pub(crate) fn record(db: &Connection, import: &Import, fresh: bool) -> Result<ImportRecord> {
+    let mut statement =
+        db.prepare_cached("SELECT table_created, paused, guard_waived, guard_reason FROM import WHERE id = ?1")?;
+    let ([table_created, paused, guard_waived], guard_reason) =
+        statement.query_row([import.id], |row| Ok(([row.get(0)?, row.get(1)?, row.get(2)?], row.get(3)?)))?;
     Ok(ImportRecord {
         uuid: import.uuid,
         table_created,
         fresh,
         committed_seq: import.committed_seq,
         open_batch: batch::OpenRow::load(db, import)?.map(|open| open.describe(db, import)).transpose()?,
-        schema: schema.as_deref().map(codec::schema_from_json).transpose()?,
-        reference: reference.as_deref().map(codec::reference_from_json).transpose()?,
+        schema: schema::of_table(db, import)?,
+        reference: schema::reference(db, import)?,
         paused,
+        guard_reason,
+        guard_waived,
+        streak: import.streak,
     })
 }
 
-pub(crate) fn table_created(db: &Connection, import: &Import, schema: &TableSchema) -> Result<()> {
-    db.execute(
-        "UPDATE import SET table_created = 1, table_schema = ?2 WHERE id = ?1",
-        params![import.id, codec::schema_to_json(schema)],
-    )?;
-    Ok(())
-}
-
-/// Without a reference file the stored one stays.
-pub(crate) fn decide_schema(
-    db: &Connection,
-    import: &Import,
-    schema: &TableSchema,
-    reference: Option<&ReferenceFile>,
-) -> Result<()> {
-    db.execute(
-        "UPDATE import SET table_schema = ?2, reference = COALESCE(?3, reference) WHERE id = ?1",
-        params![import.id, codec::schema_to_json(schema), reference.map(codec::reference_to_json)],
-    )?;
-    Ok(())
-}
-
+/// Who resumes what the guard has paused takes the next batch as it is.
 pub(crate) fn set_paused(db: &Connection, import: &Import, paused: bool) -> Result<()> {
-    db.execute("UPDATE import SET paused = ?2 WHERE id = ?1", params![import.id, paused])?;
+    let sql = if paused {
+        "UPDATE import SET paused = 1 WHERE id = ?1"
+    } else {
+        "UPDATE import SET paused = 0, guard_waived = (guard_waived OR guard_reason IS NOT NULL), guard_reason = NULL
+         WHERE id = ?1"
+    };
+    db.execute(sql, [import.id])?;
+    Ok(())
+}
+
+/// The import is paused, and says why.
+pub(crate) fn trip_guard(db: &Connection, import: &Import, reason: &str) -> Result<()> {
+    db.execute(
+        "UPDATE import SET paused = 1, guard_reason = ?2, guard_waived = 0 WHERE id = ?1",
+        params![import.id, reason],
+    )?;
     Ok(())
 }
 

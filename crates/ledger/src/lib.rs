@@ -6,14 +6,16 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `open`, `writer` | data directory, lock, settings, migrations; the thread |
-//! | `import` | the record of an import, its schema, its watermark |
+//! | `import` | the record of an import, its pause and guard, its watermark |
+//! | `schema` | the table's schema, its reference file, its versions |
 //! | `page` | listing pages: new, known, overwritten, archived |
 //! | `claiming` | the next batch, the throttle, the backlog |
 //! | `batch`, `ending` | the open batch, what is staged for it, and its end |
-//! | `counts` | what people ask: counts, failures, history |
-//! | `codec`, `error` | stored forms; errors with their remedies |
+//! | `counts`, `history` | what people ask |
+//! | `reader` | the same without the thread and the lock, for the command line |
+//! | `codec`, `json`, `error` | stored forms; errors with their remedies |
 //!
-//! `migrations/0001.sql` documents the tables. Everything asked often is answered from an index that holds nothing
+//! `migrations/` documents the tables. Everything asked often is answered from an index that holds nothing
 //! but the backlog, or from counters that triggers keep, so the number of objects ever seen does not matter.
 
 mod batch;
@@ -22,9 +24,13 @@ mod codec;
 mod counts;
 mod ending;
 mod error;
+mod history;
 mod import;
+mod json;
 mod open;
 mod page;
+mod reader;
+mod schema;
 mod writer;
 
 #[cfg(test)]
@@ -34,6 +40,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use connector_core::claim::ClaimLimit;
+use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ImportName};
 use connector_core::ports::{
     ClaimAnswer, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome, PortResult, ReferenceFile,
@@ -43,9 +50,11 @@ use connector_core::schema::TableSchema;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use crate::counts::{BatchRecord, OBJECT_STATES};
+pub use crate::counts::OBJECT_STATES;
 pub use crate::error::LedgerError;
+pub use crate::history::{MAX_PAGE, MAX_PAGE_FILES};
 pub use crate::open::{LEDGER_FILE, LOCK_FILE};
+pub use crate::reader::LedgerReader;
 
 use crate::error::Result;
 use crate::import::Import;
@@ -58,7 +67,8 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Opens the ledger of a data directory for this process alone, creating directory and ledger if they are missing.
+    /// Opens the ledger of a data directory for this process alone, creating directory and ledger if they are missing,
+    /// and bringing the ledger of an older program up to date.
     ///
     /// # Errors
     /// [`LedgerError::InUse`] if another process, or this one, has it open; [`LedgerError::Newer`] if a newer program
@@ -66,16 +76,6 @@ impl SqliteLedger {
     pub fn open(data_dir: &Path) -> std::result::Result<Self, LedgerError> {
         let (connection, lock) = open::exclusive(data_dir)?;
         Ok(Self { writer: Writer::start(connection, Some(lock))? })
-    }
-
-    /// Opens the ledger for [`Ledger::counts`], [`Self::imports`] and [`Self::history`] only, whether or not another
-    /// process is using it. Calls that write fail.
-    ///
-    /// # Errors
-    /// [`LedgerError::Missing`] if there is none; [`LedgerError::Older`] or [`LedgerError::Newer`] if another version
-    /// of this program wrote it.
-    pub fn open_read_only(data_dir: &Path) -> std::result::Result<Self, LedgerError> {
-        Ok(Self { writer: Writer::start(open::shared(data_dir)?, None)? })
     }
 
     /// A ledger that nobody else sees and that is gone when it is dropped.
@@ -93,16 +93,6 @@ impl SqliteLedger {
     pub async fn imports(&self) -> PortResult<Vec<ImportName>> {
         let names = self.read("list the imports", counts::imports).await?;
         Ok(names.into_iter().map(ImportName::new).collect())
-    }
-
-    /// The newest `limit` batches of an import, newest first.
-    ///
-    /// # Errors
-    /// If the import is unknown or the database cannot be read.
-    pub async fn history(&self, import: &ImportName, limit: usize) -> PortResult<Vec<BatchRecord>> {
-        let name = import.clone();
-        let read = move |db: &Connection| counts::history(db, &load(db, &name)?, limit);
-        Ok(self.read("read the history", read).await?)
     }
 
     /// One transaction that only reads, so that all of its queries see one state.
@@ -151,9 +141,9 @@ impl Ledger for SqliteLedger {
         Ok(self.transact("open the import", TransactionBehavior::Immediate, open).await?)
     }
 
-    async fn table_created(&self, import: &ImportName, schema: &TableSchema) -> PortResult<()> {
+    async fn table_created(&self, import: &ImportName, schema: &TableSchema, now: Timestamp) -> PortResult<()> {
         let schema = schema.clone();
-        let job = move |db: &Connection, import: &Import| import::table_created(db, import, &schema);
+        let job = move |db: &Connection, import: &Import| schema::table_created(db, import, &schema, now);
         Ok(self.write("note that the table exists", import, job).await?)
     }
 
@@ -164,8 +154,7 @@ impl Ledger for SqliteLedger {
         reference: Option<&ReferenceFile>,
     ) -> PortResult<()> {
         let (schema, reference) = (schema.clone(), reference.cloned());
-        let job =
-            move |db: &Connection, import: &Import| import::decide_schema(db, import, &schema, reference.as_ref());
+        let job = move |db: &Connection, import: &Import| schema::decide(db, import, &schema, reference.as_ref());
         Ok(self.write("store the schema", import, job).await?)
     }
 
@@ -227,6 +216,24 @@ impl Ledger for SqliteLedger {
     async fn set_paused(&self, import: &ImportName, paused: bool) -> PortResult<()> {
         let job = move |db: &Connection, import: &Import| import::set_paused(db, import, paused);
         Ok(self.write("pause or resume", import, job).await?)
+    }
+
+    async fn trip_guard(&self, import: &ImportName, seq: BatchSeq, reason: &str) -> PortResult<()> {
+        let reason = reason.to_owned();
+        let job = move |db: &Connection, import: &Import| ending::trip_guard(db, import, seq, &reason);
+        Ok(self.write("pause for the guard", import, job).await?)
+    }
+
+    async fn history(&self, import: &ImportName, query: HistoryQuery) -> PortResult<HistoryPage> {
+        let name = import.clone();
+        let job = move |db: &Connection| history::page(db, &load(db, &name)?, &query);
+        Ok(self.read("read the history", job).await?)
+    }
+
+    async fn schema_history(&self, import: &ImportName) -> PortResult<Vec<SchemaVersion>> {
+        let name = import.clone();
+        let job = move |db: &Connection| schema::history(db, &load(db, &name)?);
+        Ok(self.read("read the history of the schema", job).await?)
     }
 
     async fn counts(&self, import: &ImportName, now: Timestamp) -> PortResult<ImportCounts> {

@@ -1,5 +1,6 @@
 //! Opening the database: directory, lock, file mode, settings, migrations.
 
+use std::cmp::Ordering;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::codec;
 use crate::error::{LedgerError, Result};
 
 /// The database, inside the data directory.
@@ -17,7 +19,7 @@ pub const LOCK_FILE: &str = "lock";
 
 /// Every change of the schema since the first. An entry is never edited once a release has it; `user_version` counts
 /// the ones that a database has been through.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,20 +44,27 @@ pub(crate) fn exclusive(dir: &Path) -> Result<(Connection, File)> {
     Ok((connection, lock))
 }
 
-/// Opens for reading, beside a process that may be writing.
-pub(crate) fn shared(dir: &Path) -> Result<Connection> {
+/// Opens for reading, beside a process that may be writing. `None` if there is no ledger.
+pub(crate) fn shared(dir: &Path) -> Result<Option<Connection>> {
     let path = dir.join(LEDGER_FILE);
-    if !path.exists() {
-        return Err(LedgerError::Missing { path });
+    if !path.try_exists().map_err(failed("look for", &path))? {
+        return Ok(None);
     }
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    let found = configure(&connection)
-        .and_then(|()| Ok(version(&connection)?))
+    configure(&connection)
+        .and_then(|()| expect_known_version(&connection))
         .map_err(|error| error.while_doing(&opening(&path)))?;
-    match found.cmp(&known()) {
-        std::cmp::Ordering::Equal => Ok(connection),
-        std::cmp::Ordering::Less => Err(LedgerError::Older { path, found, known: known() }),
-        std::cmp::Ordering::Greater => Err(LedgerError::Newer { path, found, known: known() }),
+    Ok(Some(connection))
+}
+
+/// Who only reads cannot bring the ledger up to date.
+pub(crate) fn expect_known_version(db: &Connection) -> Result<()> {
+    let (found, known) = (version(db)?, known());
+    let path = PathBuf::from(db.path().unwrap_or_default());
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(LedgerError::Older { path, found, known }),
+        Ordering::Greater => Err(LedgerError::Newer { path, found, known }),
     }
 }
 
@@ -100,18 +109,42 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// Brings the database up to the version of this program, in one transaction.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = version(&transaction)?;
+    let found = version(connection)?;
     if !(0..=known()).contains(&found) {
         return Err(LedgerError::Newer { path: path.to_owned(), found, known: known() });
     }
+    if found == known() {
+        return Ok(());
+    }
+    // Tables are rebuilt, and a foreign key would look at its table while that is away. Within a transaction this cannot
+    // be switched.
+    connection.execute_batch("PRAGMA foreign_keys = OFF")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         transaction.execute_batch(migration)?;
         transaction.execute_batch(&format!("PRAGMA user_version = {}", index + 1))?;
     }
+    check_references(&transaction)?;
     transaction.commit()?;
+    connection.execute_batch("PRAGMA foreign_keys = ON")?;
+    if found > 0 {
+        tracing::info!(path = %path.display(), from = found, to = known(), "ledger brought up to date");
+    }
     Ok(())
+}
+
+fn check_references(db: &Connection) -> Result<()> {
+    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
+    let mut dangling = statement.query([])?;
+    match dangling.next()? {
+        None => Ok(()),
+        Some(row) => {
+            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+            Err(codec::corrupt(&format!("a row of {table} that refers to no row of {parent}")))
+        }
+    }
 }
 
 fn create_dir(dir: &Path) -> Result<()> {

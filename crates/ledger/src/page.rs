@@ -38,7 +38,8 @@ enum Standing {
 }
 
 impl Standing {
-    /// Overwriting is ignored: once a version of a key is ingested, no other one is read.
+    /// Overwriting is ignored: once a version of a key is ingested, no other one is read. One that failed, or went to
+    /// quarantine as a whole, holds nothing back: whoever put the new version there has mended the file.
     fn of(selected: &SelectedObject, another_ingested: bool) -> Self {
         match selected.skip {
             Some(reason) => Self::Skipped(reason),
@@ -94,8 +95,8 @@ impl Version {
         self.state == "gone" && self.reason.is_none()
     }
 
-    /// Whether a page that shows this version again changes its state. Claimed, ingested and failed versions stay
-    /// what they are, and so do those that wait and can still be read.
+    /// Whether a page that shows this version again changes its state. Claimed, ingested, quarantined and failed versions
+    /// stay what they are, and so do those that wait and can still be read.
     fn yields_to(&self, standing: Standing) -> bool {
         match (self.state.as_str(), standing) {
             ("gone", _) => true,

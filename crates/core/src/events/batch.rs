@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 use super::{count_error, millis, unix_seconds};
 use crate::error::Failure;
 use crate::ids::{BatchId, BatchSeq};
+use crate::ports::AddedColumn;
 use crate::telemetry::{self, ImportLabels, Stage};
 
 /// A batch is in the ledger.
@@ -44,6 +45,7 @@ pub struct BatchCommitted<'a> {
     /// Files whose rows are in the table now.
     pub files: usize,
     pub rows: u64,
+    pub rows_quarantined: u64,
     /// Bytes of the data files added to the table.
     pub bytes: u64,
     pub table_version: u64,
@@ -65,10 +67,65 @@ impl BatchCommitted<'_> {
             seq = self.seq,
             files = self.files,
             rows = self.rows,
+            rows_quarantined = self.rows_quarantined,
             bytes = self.bytes,
             table_version = self.table_version,
             duration_ms = millis(self.duration),
             "batch committed"
+        );
+    }
+}
+
+/// The commit of a batch added columns to the table.
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaEvolved<'a> {
+    pub import: &'a ImportLabels,
+    pub id: &'a BatchId,
+    /// Columns of the table now.
+    pub columns: usize,
+    pub added: &'a [AddedColumn],
+}
+
+impl SchemaEvolved<'_> {
+    /// One line for each column.
+    pub fn emit(&self) {
+        telemetry::SCHEMA_COLUMNS.set(self.import.values([]), self.columns as f64);
+        for AddedColumn { column, key } in self.added {
+            info!(
+                connection = &*self.import.connection,
+                import = &*self.import.import,
+                batch = self.id.as_str(),
+                column = column.name,
+                r#type = %column.ty,
+                key = key.as_deref(),
+                columns = self.columns,
+                "column added"
+            );
+        }
+    }
+}
+
+/// Most rows of a batch were bad: nothing of it is stored, and the import is paused.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardTripped<'a> {
+    pub import: &'a ImportLabels,
+    pub seq: BatchSeq,
+    pub id: &'a BatchId,
+    pub failure: &'a Failure,
+}
+
+impl GuardTripped<'_> {
+    pub fn emit(&self) {
+        telemetry::GUARD_TRIPPED.add(self.import.values([]), 1);
+        count_error(self.import, Stage::Decode, self.failure.code);
+        warn!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.id.as_str(),
+            seq = self.seq,
+            code = self.failure.code,
+            reason = self.failure.message,
+            "import paused by the guard"
         );
     }
 }

@@ -15,10 +15,15 @@ pub fn emit_file_result(import: &ImportLabels, batch: &BatchId, key: &str, resul
     let bytes = result.bytes;
     let duration = Duration::from_millis(result.duration_ms);
     match &result.outcome {
-        FileOutcome::Ingested { rows } => FileIngested { import, batch, key, rows: *rows, bytes, duration }.emit(),
-        FileOutcome::Failed { code, message, rows_rejected } => {
-            FileFailed { import, batch, key, code, message, rows_rejected: *rows_rejected, bytes }.emit();
+        FileOutcome::Ingested { rows, rows_quarantined } => {
+            let (rows, rows_quarantined) = (*rows, *rows_quarantined);
+            FileIngested { import, batch, key, rows, rows_quarantined, bytes, duration }.emit();
         }
+        FileOutcome::Quarantined { code, message, rows_quarantined } => {
+            let rows_quarantined = *rows_quarantined;
+            FileQuarantined { import, batch, key, code, message, rows_quarantined, bytes, duration }.emit();
+        }
+        FileOutcome::Failed { code, message } => FileFailed { import, batch, key, code, message, bytes }.emit(),
         FileOutcome::Deferred { code, message, not_before } => {
             FileDeferred { import, batch, key, code, message, not_before: *not_before, bytes }.emit();
         }
@@ -26,13 +31,14 @@ pub fn emit_file_result(import: &ImportLabels, batch: &BatchId, key: &str, resul
     }
 }
 
-/// A file's rows are in the table.
+/// A file's rows are in the table, those that do not fit in its quarantine.
 #[derive(Clone, Copy, Debug)]
 pub struct FileIngested<'a> {
     pub import: &'a ImportLabels,
     pub batch: &'a BatchId,
     pub key: &'a str,
     pub rows: u64,
+    pub rows_quarantined: u64,
     /// Bytes read from S3.
     pub bytes: u64,
     /// From the start of reading to the last row.
@@ -43,6 +49,7 @@ impl FileIngested<'_> {
     pub fn emit(&self) {
         telemetry::FILES.add(self.import.values(["ingested"]), 1);
         telemetry::ROWS.add(self.import.values(["ingested"]), self.rows);
+        telemetry::ROWS.add(self.import.values(["quarantined"]), self.rows_quarantined);
         telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
         info!(
             connection = &*self.import.connection,
@@ -50,6 +57,7 @@ impl FileIngested<'_> {
             batch = self.batch.as_str(),
             key = self.key,
             rows = self.rows,
+            rows_quarantined = self.rows_quarantined,
             bytes = self.bytes,
             duration_ms = millis(self.duration),
             "file ingested"
@@ -57,23 +65,24 @@ impl FileIngested<'_> {
     }
 }
 
-/// A file's data is bad; none of its rows is in the table.
+/// A file does not fit the table as a whole; all its rows are in the quarantine.
 #[derive(Clone, Copy, Debug)]
-pub struct FileFailed<'a> {
+pub struct FileQuarantined<'a> {
     pub import: &'a ImportLabels,
     pub batch: &'a BatchId,
     pub key: &'a str,
     pub code: &'static str,
     pub message: &'a str,
-    pub rows_rejected: u64,
+    pub rows_quarantined: u64,
     /// Bytes read from S3.
     pub bytes: u64,
+    pub duration: Duration,
 }
 
-impl FileFailed<'_> {
+impl FileQuarantined<'_> {
     pub fn emit(&self) {
-        telemetry::FILES.add(self.import.values(["failed"]), 1);
-        telemetry::ROWS.add(self.import.values(["rejected"]), self.rows_rejected);
+        telemetry::FILES.add(self.import.values(["quarantined"]), 1);
+        telemetry::ROWS.add(self.import.values(["quarantined"]), self.rows_quarantined);
         telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
         count_error(self.import, Stage::Decode, self.code);
         warn!(
@@ -83,7 +92,38 @@ impl FileFailed<'_> {
             key = self.key,
             code = self.code,
             reason = self.message,
-            rows_rejected = self.rows_rejected,
+            rows_quarantined = self.rows_quarantined,
+            bytes = self.bytes,
+            duration_ms = millis(self.duration),
+            "file quarantined"
+        );
+    }
+}
+
+/// A file cannot be read; none of its rows is in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct FileFailed<'a> {
+    pub import: &'a ImportLabels,
+    pub batch: &'a BatchId,
+    pub key: &'a str,
+    pub code: &'static str,
+    pub message: &'a str,
+    /// Bytes read from S3.
+    pub bytes: u64,
+}
+
+impl FileFailed<'_> {
+    pub fn emit(&self) {
+        telemetry::FILES.add(self.import.values(["failed"]), 1);
+        telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
+        count_error(self.import, Stage::Decode, self.code);
+        warn!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.batch.as_str(),
+            key = self.key,
+            code = self.code,
+            reason = self.message,
             bytes = self.bytes,
             "file failed"
         );

@@ -24,10 +24,10 @@ pub struct ImportRegistered<'a> {
 impl ImportRegistered<'_> {
     pub fn emit(&self) {
         let import = self.import;
-        for outcome in ["ingested", "failed", "deferred", "gone", "skipped"] {
+        for outcome in ["ingested", "quarantined", "failed", "deferred", "gone", "skipped"] {
             telemetry::FILES.add(import.values([outcome]), 0);
         }
-        for outcome in ["ingested", "rejected"] {
+        for outcome in ["ingested", "quarantined"] {
             telemetry::ROWS.add(import.values([outcome]), 0);
         }
         for counter in [
@@ -36,6 +36,7 @@ impl ImportRegistered<'_> {
             &telemetry::OBJECTS_LISTED,
             &telemetry::LATE_ARRIVALS,
             &telemetry::STALE_MESSAGES,
+            &telemetry::GUARD_TRIPPED,
         ] {
             counter.add(import.values([]), 0);
         }

@@ -115,6 +115,7 @@ impl BacklogMeasured<'_> {
         telemetry::BACKLOG_BYTES.set(labels(), counts.backlog_bytes as f64);
         telemetry::OLDEST_PENDING_AGE.set(labels(), counts.oldest_pending.map_or(0.0, |time| self.age(time)));
         telemetry::WATERMARK_LAG.set(labels(), self.watermark_lag());
+        telemetry::SCHEMA_VERSION.set(labels(), f64::from(counts.schema_version));
         if let Some(watermark) = &counts.watermark {
             telemetry::WATERMARK.set(labels(), unix_seconds(watermark.last_modified));
         }

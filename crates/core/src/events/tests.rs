@@ -11,9 +11,12 @@ use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder,
 use super::*;
 use crate::error::{ErrorClass, Failure};
 use crate::ids::{BatchId, Generation, ObjectVersionId};
+use crate::ports::AddedColumn;
 use crate::ports::{FileOutcome, FileResult, ImportCounts, PageOutcome, Watermark};
+use crate::schema::Column;
 use crate::status::{ImportState, StateReason};
 use crate::telemetry::{CATALOGUE, MetricKind};
+use crate::types::ColumnType;
 
 /// Name and labels, as they would be scraped.
 type Series = (String, Vec<(String, String)>);
@@ -208,7 +211,12 @@ fn emit_scan_and_batches(import: &ImportLabels) {
     BacklogMeasured { import, counts: &counts(5), now: at(100) }.emit();
     BatchClaimed { import, seq: 7, id: &id, files: 4, bytes: 400 }.emit();
     let (seq, table_version) = (7, 8);
-    BatchCommitted { import, seq, id: &id, files: 1, rows: 10, bytes: 90, table_version, duration, at: at(60) }.emit();
+    let (files, rows, rows_quarantined, bytes, at_60) = (1, 10, 2, 90, at(60));
+    BatchCommitted { import, seq, id: &id, files, rows, rows_quarantined, bytes, table_version, duration, at: at_60 }
+        .emit();
+    let added = [AddedColumn { column: Column::nullable("x", ColumnType::String), key: Some("a b.csv".to_owned()) }];
+    SchemaEvolved { import, id: &id, columns: 5, added: &added }.emit();
+    GuardTripped { import, seq: 8, id: &id, failure: &failure }.emit();
     BatchSettled { import, seq: 8, id: &id, files: 1 }.emit();
     BatchAbandoned { import, seq: 8, id: &id, reason: "draining" }.emit();
     CommitUnsettled { import, seq: 8, id: &id, failure: &failure }.emit();
@@ -218,10 +226,12 @@ fn emit_scan_and_batches(import: &ImportLabels) {
     }
 }
 
-fn outcomes() -> [FileOutcome; 4] {
+fn outcomes() -> [FileOutcome; 5] {
+    let message = || "m".to_owned();
     [
-        FileOutcome::Ingested { rows: 10 },
-        FileOutcome::Failed { code: "bad_cell", message: "m".to_owned(), rows_rejected: 3 },
+        FileOutcome::Ingested { rows: 10, rows_quarantined: 2 },
+        FileOutcome::Quarantined { code: "missing_column", message: message(), rows_quarantined: 3 },
+        FileOutcome::Failed { code: "bad_cell", message: message() },
         FileOutcome::Deferred { code: "timed_out", message: "m".to_owned(), not_before: at(9) },
         FileOutcome::Gone { code: "object_gone", message: "m".to_owned() },
     ]
@@ -273,15 +283,21 @@ fn no_label_ever_holds_a_key() {
 #[test]
 fn each_outcome_of_a_file_counts_once_under_its_own_name() {
     let (import, id) = (orders(), BatchId::from_stored("b"));
-    let expected = [("ingested", 10.0, 0.0), ("failed", 0.0, 3.0), ("deferred", 0.0, 0.0), ("gone", 0.0, 0.0)];
-    for (outcome, (label, ingested, rejected)) in outcomes().into_iter().zip(expected) {
+    let expected = [
+        ("ingested", 10.0, 2.0),
+        ("quarantined", 0.0, 3.0),
+        ("failed", 0.0, 0.0),
+        ("deferred", 0.0, 0.0),
+        ("gone", 0.0, 0.0),
+    ];
+    for (outcome, (label, ingested, quarantined)) in outcomes().into_iter().zip(expected) {
         let notebook = recorded(|| emit_file_result(&import, &id, "k", &result(outcome)));
-        for other in ["ingested", "failed", "deferred", "gone", "skipped"] {
+        for other in ["ingested", "quarantined", "failed", "deferred", "gone", "skipped"] {
             let value = notebook.value("s3_connector_files_total", &[other]);
             assert_eq!(value, (other == label).then_some(1.0), "{label}: {other}");
         }
         let rows = |outcome| notebook.value("s3_connector_rows_total", &[outcome]).unwrap_or(0.0);
-        assert_eq!((rows("ingested"), rows("rejected")), (ingested, rejected), "{label}");
+        assert_eq!((rows("ingested"), rows("quarantined")), (ingested, quarantined), "{label}");
         assert_eq!(notebook.value("s3_connector_bytes_read_total", &[]), Some(100.0), "{label}");
     }
 }
@@ -329,7 +345,7 @@ fn registering_shows_counters_at_zero_and_loses_nothing_counted_before() {
         let series = seen.keys().filter(|(name, _)| name == spec.name).count();
         // Errors and restarts have a series for each code, and the codes are not known beforehand.
         let expected = match spec.name {
-            "s3_connector_files_total" => 5,
+            "s3_connector_files_total" => 6,
             "s3_connector_rows_total" => 2,
             _ => usize::from(!spec.labels.contains(&"error_code")),
         };
@@ -363,6 +379,7 @@ fn what_is_known_of_the_table_is_shown_from_whichever_event_tells_it() {
             id: &id,
             files: 1,
             rows: 1,
+            rows_quarantined: 0,
             bytes: 1,
             table_version: 9,
             duration,
@@ -402,8 +419,10 @@ fn log_lines_are_lower_case_and_name_connection_import_batch_and_key() {
         assert!(well_formed, "{message}");
         let has = |name: &str| line.iter().skip(1).any(|field| field == name);
         assert!(has("import") && has("connection") || message == "program started", "{line:?}");
-        assert_eq!(has("batch"), message.starts_with("batch") || message.starts_with("file") || has("seq"), "{line:?}");
-        assert_eq!(has("key"), message.starts_with("file"), "{line:?}");
+        let of_column = message.starts_with("column");
+        let of_batch = message.starts_with("batch") || message.starts_with("file") || of_column || has("seq");
+        assert_eq!(has("batch"), of_batch, "{line:?}");
+        assert_eq!(has("key"), message.starts_with("file") || of_column, "{line:?}");
     }
 }
 

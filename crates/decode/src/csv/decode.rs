@@ -1,163 +1,147 @@
 //! From a block of whole records to typed rows and rejected rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use connector_core::binding::Binding;
-use connector_core::block::{Block, CellError, MAX_RAW_BYTES, RejectedRow};
+use connector_core::block::{Block, Cause, CellError, no_texts};
 use connector_core::error::Failure;
-use connector_core::schema::TableSchema;
+use connector_core::evolve::{FileCause, FilePlan};
+use connector_core::schema::{Column, TableSchema};
+use connector_core::types::ColumnType;
+use jiff::Timestamp;
 
-use super::{CsvOptions, RawBlock, Records};
-use crate::columns::{self, Rules};
-use crate::error::DecodeError;
-use crate::row_errors::RowErrors;
+use super::cells::Cells;
+use super::{CsvOptions, RawBlock};
+use crate::columns::{self, Cell};
+use crate::row_errors::Gathered;
 
 /// Decodes the blocks of one file. Shared by the threads that decode them.
 #[derive(Clone, Debug)]
 pub struct CsvDecoder {
     schema: Arc<TableSchema>,
     arrow: SchemaRef,
-    binding: Arc<Binding>,
+    plan: Arc<FilePlan>,
     options: CsvOptions,
+    /// For default expressions.
+    now: Timestamp,
+    /// With what every row is rejected, if the file does not fit.
+    causes: Vec<CellError>,
+    /// Columns of the file in which no row may have a value, and the error of one that does.
+    unknown: Vec<(usize, CellError)>,
 }
 
 impl CsvDecoder {
-    /// A decoder for files whose columns feed the table's as `binding` says.
-    pub fn new(schema: Arc<TableSchema>, binding: Arc<Binding>, options: &CsvOptions) -> Self {
-        let arrow = schema.arrow();
-        Self { schema, arrow, binding, options: options.clone() }
+    /// A decoder for the file of this plan. `now` is what default expressions take for the time.
+    pub fn new(schema: Arc<TableSchema>, plan: Arc<FilePlan>, options: &CsvOptions, now: Timestamp) -> Self {
+        let causes = plan.causes.iter().map(|cause| error_of(&schema, cause)).collect();
+        let unknown = plan.unknown.iter().map(|(index, name)| (*index, unknown_column(name))).collect();
+        Self { arrow: schema.arrow(), schema, plan, options: options.clone(), now, causes, unknown }
     }
 
-    /// Decodes one block. A record that does not fit is rejected with one error for each bad column (of many, the
-    /// first 32); the others are kept. Beyond `rejected_details` rejected rows only ordinals are kept. Records that differ from the header in their number of fields are rejected as a whole.
+    /// Decodes one block. A record that does not fit is rejected with one error for each bad column (of many, the first
+    /// 32); the others are kept. Rejected as a whole are records with another number of cells than the file has
+    /// columns, a record that is cut by a quote which is never closed, and every record of a file that does not fit.
+    ///
+    /// Texts of rejected rows are the cells by their position, as far as they go, each as it is written.
     ///
     /// # Errors
-    /// `Bug` with code `decode_bug` only: for schema and binding that do not belong together, or a block of 4 GiB.
+    /// `Bug` with code `decode_bug` only: for schema and plan that do not belong together, or a block of 512 MiB.
     pub fn decode(&self, block: &RawBlock) -> Result<Block, Failure> {
-        let cells = Cells::read(&block.bytes, &self.options, self.binding.file_columns)?;
-        let limit = self.options.rejected_details;
-        let rules = Rules { inferred: self.options.inferred, detailed: limit };
-        let mut errors = RowErrors::new(cells.rows.len(), limit);
-        let mut arrays = Vec::with_capacity(self.schema.columns.len());
-        for (column, source) in self.schema.columns.iter().zip(&self.binding.sources) {
-            let built = columns::build(column, rules, cells.column(*source));
-            errors.add(built.errors);
-            arrays.push(built.values);
+        let cells = Cells::read(block, &self.options)?;
+        let records = cells.records();
+        let mut gathered = Gathered::new(Arc::clone(&self.schema), Arc::clone(&self.arrow), records);
+        if self.causes.is_empty() {
+            self.reject_records(&cells, block, &mut gathered);
+            let width = self.plan.bound.file_columns;
+            for (index, column) in self.schema.columns.iter().enumerate() {
+                match self.source(index) {
+                    Some(source) => {
+                        let cells = cells.column(source, width, self.nulls_hold(column));
+                        gathered.add(index, columns::build(column, cells));
+                    }
+                    None => gathered.add_absent(index),
+                }
+            }
+        } else {
+            gathered.reject_all(self.causes.clone());
         }
-        let rows = self.good_rows(arrays, &errors)?;
-        let rejected = rejected_rows(&block.bytes, &cells, errors, limit);
-        Ok(Block { records: cells.spans.len() as u64, rows, rejected })
-    }
-
-    fn good_rows(&self, arrays: Vec<ArrayRef>, errors: &RowErrors) -> Result<RecordBatch, Failure> {
-        let bug = |error: arrow::error::ArrowError| Failure::from(DecodeError::Internal { reason: error.to_string() });
-        let arrays = errors.keep_good(arrays).map_err(bug)?;
-        let options = RecordBatchOptions::new().with_row_count(Some(errors.good_count()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.arrow), arrays, &options).map_err(bug)
-    }
-}
-
-/// The cells of all records of a block that have the right number of fields.
-struct Cells {
-    /// All cells, one after the other, row by row.
-    text: Vec<u8>,
-    /// Where each cell ends in `text`, with a zero in front.
-    ends: Vec<u32>,
-    columns: usize,
-    /// For each row of cells, the ordinal of its record.
-    rows: Vec<u32>,
-    /// For each record, good and bad, where in the block its bytes end.
-    spans: Vec<u32>,
-    /// Records with another number of fields: ordinal and that number.
-    ragged: Vec<(u32, usize)>,
-}
-
-impl Cells {
-    fn read(block: &[u8], options: &CsvOptions, columns: usize) -> Result<Self, Failure> {
-        // Every position and count below is at most the block's length.
-        if u32::try_from(block.len()).is_err() {
-            return Err(DecodeError::Internal { reason: format!("a block of {} bytes", block.len()) }.into());
-        }
-        let mut cells = Self {
-            text: Vec::with_capacity(block.len()),
-            ends: vec![0],
-            columns,
-            rows: Vec::new(),
-            spans: Vec::new(),
-            ragged: Vec::new(),
+        let mut absent: Option<StringArray> = None;
+        let texts = |index: usize, bad: &[u32]| match self.source(index) {
+            Some(source) => cells.texts(source, bad),
+            // One array for all columns that the file lacks.
+            None => absent.get_or_insert_with(|| no_texts(bad.len())).clone(),
         };
-        Records::new(options).for_each(block, |record| {
-            let ordinal = cells.spans.len() as u32;
-            cells.spans.push(record.span.end as u32);
-            if record.len() == columns {
-                let base = cells.text.len() as u32;
-                cells.text.extend_from_slice(record.text());
-                cells.ends.extend(record.ends().iter().map(|end| base + *end as u32));
-                cells.rows.push(ordinal);
+        let (rows, rejected) = gathered.finish(self.now, texts, |record| cells.raw(record))?;
+        Ok(Block { records: records as u64, rows, rejected })
+    }
+
+    /// The file column of a table column.
+    fn source(&self, index: usize) -> Option<usize> {
+        self.plan.bound.sources.get(index).copied().flatten()
+    }
+
+    /// Whether null spellings mean NULL in a column. Those that were found out may be texts where texts belong.
+    fn nulls_hold(&self, column: &Column) -> bool {
+        let dialect = &self.options.dialect;
+        let may_be_text = match &column.ty {
+            ColumnType::String | ColumnType::FixedString(_) => true,
+            ColumnType::Enum(labels) => dialect.nulls.iter().any(|spelling| labels.contains(spelling)),
+            _ => false,
+        };
+        dialect.nulls_configured || !may_be_text
+    }
+
+    fn reject_records(&self, cells: &Cells<'_>, block: &RawBlock, gathered: &mut Gathered) {
+        let width = self.plan.bound.file_columns;
+        let cut = block.unterminated.and_then(|line| Some((cells.records().checked_sub(1)?, line)));
+        let mut ragged: HashMap<usize, CellError> = HashMap::new();
+        for record in 0..cells.records() {
+            let found = cells.width(record);
+            if let Some((_, line)) = cut.filter(|(last, _)| *last == record) {
+                gathered.reject_unread(record, unterminated(line));
+            } else if found != width {
+                let error = ragged.entry(found).or_insert_with(|| self.ragged(found));
+                gathered.reject_unread(record, error.clone());
             } else {
-                cells.ragged.push((ordinal, record.len()));
+                for (column, error) in &self.unknown {
+                    // Its type is unknown, so that what was only found out to mean NULL may be a text.
+                    if cells.cell(record, *column, self.options.dialect.nulls_configured) != Cell::Absent {
+                        gathered.reject(record, error.clone());
+                    }
+                }
             }
-        });
-        Ok(cells)
-    }
-
-    /// The cells of one column of the file.
-    fn column(&self, column: usize) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.rows.len()).map(move |row| {
-            let index = row * self.columns + column;
-            &self.text[self.ends[index] as usize..self.ends[index + 1] as usize]
-        })
-    }
-
-    /// The bytes of a record without the line ends around it, cut at [`MAX_RAW_BYTES`].
-    fn raw(&self, block: &[u8], ordinal: usize) -> Vec<u8> {
-        let start = ordinal.checked_sub(1).map_or(0, |previous| self.spans[previous] as usize);
-        let mut raw = &block[start..self.spans[ordinal] as usize];
-        while let [b'\n' | b'\r', rest @ ..] = raw {
-            raw = rest;
         }
-        while let [rest @ .., b'\n' | b'\r'] = raw {
-            raw = rest;
-        }
-        raw[..raw.len().min(MAX_RAW_BYTES)].to_vec()
     }
-}
 
-/// Why a record is rejected.
-enum Why {
-    /// Its cells: the row of cells.
-    Cells(usize),
-    /// Its number of fields.
-    Fields(usize),
-}
-
-/// All rejected rows, by ascending ordinal, the first `limit` of them with errors and raw text.
-fn rejected_rows(block: &[u8], cells: &Cells, mut errors: RowErrors, limit: usize) -> Vec<RejectedRow> {
-    let bad = errors.bad_rows().map(|row| (cells.rows[row], Why::Cells(row)));
-    let ragged = cells.ragged.iter().map(|(ordinal, found)| (*ordinal, Why::Fields(*found)));
-    let mut all: Vec<(u32, Why)> = bad.chain(ragged).collect();
-    all.sort_unstable_by_key(|(ordinal, _)| *ordinal);
-    let mut rejected = Vec::with_capacity(all.len());
-    for (index, (ordinal, why)) in all.into_iter().enumerate() {
-        if index >= limit {
-            rejected.push(RejectedRow { ordinal: u64::from(ordinal), errors: Vec::new(), raw: None });
-            continue;
-        }
-        let errors = match why {
-            Why::Cells(row) => errors.take(row),
-            Why::Fields(found) => {
-                let message = format!("the record has {}, the header has {}", fields(found), fields(cells.columns));
-                vec![CellError { column: String::new(), message }]
-            }
-        };
-        let raw = Some(cells.raw(block, ordinal as usize));
-        rejected.push(RejectedRow { ordinal: u64::from(ordinal), errors, raw });
+    fn ragged(&self, found: usize) -> CellError {
+        let whose = if self.options.dialect.header { "header" } else { "first record of the file" };
+        let expected = fields(self.plan.bound.file_columns);
+        CellError::of_record(format!("the record has {}, the {whose} has {expected}", fields(found)))
     }
-    rejected
 }
 
 fn fields(count: usize) -> String {
     format!("{count} field{}", if count == 1 { "" } else { "s" })
+}
+
+fn unterminated(line: u64) -> CellError {
+    CellError::of_record(format!(
+        "the quote that opens on line {line} of the file is never closed: everything from there up to the end of the \
+         file is in this one record; close the quote and upload the file again"
+    ))
+}
+
+fn unknown_column(name: &str) -> CellError {
+    CellError::of_record(format!("column '{name}' is not in the table and may not be added (IMPORT_EVOLUTION freeze)"))
+}
+
+/// A cause as the error of each row; the message is shared by all.
+fn error_of(schema: &TableSchema, cause: &FileCause) -> CellError {
+    let column = schema.columns.iter().position(|column| column.name == cause.column);
+    CellError {
+        column: column.and_then(|index| u32::try_from(index).ok()),
+        cause: Cause::Text(cause.message.as_str().into()),
+    }
 }

@@ -3,63 +3,68 @@
 //! A file is read in three steps: [`read_header`] on its first bytes; one sequential [`Splitter`] that cuts the rest
 //! into blocks of whole records, in order; and a [`CsvDecoder`] that turns blocks into typed rows, many at a time.
 //!
-//! The dialect is the one of the `csv` crate: a quote opens a quoted field only at the very start of a field, a
-//! doubled quote stands for one, text after the closing quote continues the field unquoted, records end with `\n`,
-//! `\r` or `\r\n`. Blank lines are not records, also in a file with one column. Every byte of a cell is kept as it is.
+//! The rules are those of the `csv` crate, for any [`CsvDialect`]:
+//! - A quote opens a quoted cell only as the very first byte of a cell. Inside, a doubled quote stands for one, and
+//!   nothing else is special: a backslash is a backslash. Text behind the closing quote continues the cell unquoted.
+//! - Records end with `\n`, `\r` or `\r\n`, also mixed in one file; a line end within quotes is text. NEL (U+0085) and
+//!   other Unicode line ends are text.
+//! - Blank lines are no records, in any file: they are counted nowhere. So a file with one column writes an empty value
+//!   as `""`.
+//! - Every byte of a cell is kept, also spaces, NUL and a byte order mark that does not begin the file.
+//! - An unquoted empty cell has no value, and neither has an unquoted one that equals a null spelling of the dialect.
+//!   A quoted cell always has a value, except that an empty one counts as none where a type has no empty text.
 
+mod cells;
 mod decode;
+mod encoding;
 mod header;
+mod quoted;
 mod records;
 mod scan;
 mod split;
+
+use connector_core::csv::CsvDialect;
 
 pub use decode::CsvDecoder;
 pub use header::{Header, read_header};
 pub use split::{RawBlock, Splitter};
 
+pub(crate) use encoding::refuse_other_encodings;
 pub(crate) use records::Records;
 pub(crate) use scan::Scanner;
 
 /// How a CSV file is written, and what is too large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvOptions {
-    pub delimiter: u8,
-    pub quote: u8,
+    pub dialect: CsvDialect,
     /// The longest record that is accepted, in bytes with its line end.
     pub max_record_bytes: usize,
+    /// The most columns of a file.
     pub max_columns: usize,
-    /// Whether the schema comes from inference. Then a cell of an Int64, Float64 or Bool column has to be one that
-    /// inference itself takes for that type, so that no later value changes silently: `02134` is no Int64.
-    pub inferred: bool,
-    /// How many rejected rows of a block keep their errors and raw text: the first ones. All others keep their ordinal
-    /// only, so that memory stays bounded however many rows are bad.
-    pub rejected_details: usize,
 }
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self {
-            delimiter: b',',
-            quote: b'"',
-            max_record_bytes: 8 << 20,
-            max_columns: 2_000,
-            inferred: false,
-            rejected_details: 1_000,
-        }
+        Self::new(CsvDialect::default())
     }
 }
 
 impl CsvOptions {
-    /// A reader of whole records, for samples: comfortable, and lenient about ragged records.
-    pub(crate) fn buffered_reader<'a>(&self, sample: &'a [u8]) -> ::csv::Reader<&'a [u8]> {
-        let mut builder = ::csv::ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).delimiter(self.delimiter).quote(self.quote).from_reader(sample)
+    /// Records of up to 8 MiB with up to 2,000 columns.
+    pub fn new(dialect: CsvDialect) -> Self {
+        Self { dialect, max_record_bytes: 8 << 20, max_columns: 2_000 }
     }
 
-    /// The machine below it, for blocks: it tells where each record is. It has already read something, so that it takes
+    /// The machine that reads blocks: it tells where each record is. It has already read something, so that it takes
     /// a byte order mark for what it is in the middle of a file: text.
     fn reader(&self) -> csv_core::Reader {
-        let mut reader = csv_core::ReaderBuilder::new().delimiter(self.delimiter).quote(self.quote).build();
+        let mut builder = csv_core::ReaderBuilder::new();
+        builder.delimiter(self.dialect.delimiter);
+        match self.dialect.quote {
+            Some(quote) => builder.quote(quote),
+            None => builder.quoting(false),
+        };
+        let mut reader = builder.build();
         reader.read_record(b"\n", &mut [], &mut []);
         reader.set_line(1);
         reader

@@ -4,7 +4,7 @@
 //! every delimiter ends a field and every line end a record, so a quote opens a field exactly if the byte before it is
 //! one of these (or there is none). Thus the scan needs to stop at quotes and line ends only.
 
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 /// Where the scan is, relative to quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ enum Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     delimiter: u8,
-    quote: u8,
+    /// `None`: no byte quotes.
+    quote: Option<u8>,
     place: Place,
     /// The byte before the next one, to know whether a field begins.
     previous: u8,
@@ -33,7 +34,7 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     /// A scan whose first byte is the first of a record and has this position and line.
-    pub(crate) fn new(delimiter: u8, quote: u8, position: u64, line: u64) -> Self {
+    pub(crate) fn new(delimiter: u8, quote: Option<u8>, position: u64, line: u64) -> Self {
         Self { delimiter, quote, place: Place::Unquoted, previous: b'\n', position, line, opened: (0, 0) }
     }
 
@@ -63,7 +64,7 @@ impl Scanner {
                 },
                 Place::Quoted => self.quoted(piece, at),
                 Place::BehindQuote => {
-                    self.place = if piece[at] == self.quote { Place::Quoted } else { Place::Unquoted };
+                    self.place = if Some(piece[at]) == self.quote { Place::Quoted } else { Place::Unquoted };
                     // A quote that does not double leaves its byte to the unquoted rules, and opens nothing there:
                     // the byte before it is a quote.
                     at + usize::from(self.place == Place::Quoted)
@@ -75,10 +76,13 @@ impl Scanner {
     }
 
     fn unquoted(&mut self, piece: &[u8], from: usize) -> Step {
-        let Some(found) = memchr3(self.quote, b'\n', b'\r', &piece[from..]).map(|distance| from + distance) else {
-            return Step::At(piece.len());
+        let rest = &piece[from..];
+        let found = match self.quote {
+            Some(quote) => memchr3(quote, b'\n', b'\r', rest),
+            None => memchr2(b'\n', b'\r', rest),
         };
-        if piece[found] == self.quote {
+        let Some(found) = found.map(|distance| from + distance) else { return Step::At(piece.len()) };
+        if Some(piece[found]) == self.quote {
             let before = if found == 0 { self.previous } else { piece[found - 1] };
             if before == self.delimiter || before == b'\n' || before == b'\r' {
                 self.place = Place::Quoted;
@@ -93,7 +97,8 @@ impl Scanner {
     }
 
     fn quoted(&mut self, piece: &[u8], from: usize) -> usize {
-        let end = memchr(self.quote, &piece[from..]).map_or(piece.len(), |distance| from + distance);
+        let closing = self.quote.and_then(|quote| memchr(quote, &piece[from..]));
+        let end = closing.map_or(piece.len(), |distance| from + distance);
         self.line += memchr::memchr_iter(b'\n', &piece[from..end]).count() as u64;
         if end == piece.len() {
             return end;

@@ -16,6 +16,11 @@ pub struct RawBlock {
     pub bytes: Bytes,
     /// Position of the first byte: in the file, if the splitter was told where it starts.
     pub offset: u64,
+    /// Line of the first byte, counted from 1.
+    pub line: u64,
+    /// The line of a quote that opens in the last record and is still open at the end of the file: whatever follows it
+    /// is in that one record.
+    pub unterminated: Option<u64>,
 }
 
 /// Cuts a stream of pieces into blocks of whole records, in one sequential pass.
@@ -29,12 +34,17 @@ pub struct Splitter {
     pieces: VecDeque<Bytes>,
     /// Index of the piece that is scanned next and the place in it.
     scanning: (usize, usize),
-    /// Position of the first byte that is in no block yet.
-    start: u64,
-    /// Position behind the last whole record; the first byte of the record that is scanned now.
-    boundary: u64,
-    /// Line of `boundary`.
-    boundary_line: u64,
+    /// The first byte that is in no block yet.
+    start: Place,
+    /// Behind the last whole record; the first byte of the record that is scanned now.
+    boundary: Place,
+}
+
+/// A byte of the file.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    offset: u64,
+    line: u64,
 }
 
 impl Splitter {
@@ -49,14 +59,14 @@ impl Splitter {
     }
 
     fn starting_at(options: &CsvOptions, offset: u64, line: u64) -> Self {
+        let place = Place { offset, line };
         Self {
-            scanner: Scanner::new(options.delimiter, options.quote, offset, line),
+            scanner: Scanner::new(options.dialect.delimiter, options.dialect.quote, offset, line),
             max_record_bytes: options.max_record_bytes,
             pieces: VecDeque::new(),
             scanning: (0, 0),
-            start: offset,
-            boundary: offset,
-            boundary_line: line,
+            start: place,
+            boundary: place,
         }
     }
 
@@ -76,13 +86,14 @@ impl Splitter {
         let target = target_bytes.max(1) as u64;
         loop {
             let before = self.boundary;
-            if before - self.start >= target {
+            let whole = before.offset - self.start.offset;
+            if whole >= target {
                 return Ok(Some(self.take(before)));
             }
             if !self.scan_record()? {
                 return Ok(None);
             }
-            if self.boundary - self.start > target && before > self.start {
+            if self.boundary.offset - self.start.offset > target && whole > 0 {
                 return Ok(Some(self.take(before)));
             }
         }
@@ -91,29 +102,29 @@ impl Splitter {
     /// The rest of the stream after its end: call [`Splitter::next_block`] until it returns `None` first, or the rest
     /// is larger than wished.
     ///
+    /// If the stream ends inside a quoted cell, the block says so.
+    ///
     /// # Errors
-    /// `Data` with code `unterminated_quote` if the stream ends inside a quoted field, or `record_too_long`.
+    /// `Data` with code `record_too_long`.
     pub fn finish(mut self) -> Result<Option<RawBlock>, Failure> {
         while self.scan_record()? {}
-        if let Some((offset, line)) = self.scanner.open_quote() {
-            return Err(DecodeError::UnterminatedQuote { offset, line }.into());
-        }
-        let end = self.scanner.position();
-        Ok((end > self.start).then(|| self.take(end)))
+        let unterminated = self.scanner.open_quote().map(|(_, line)| line);
+        let end = Place { offset: self.scanner.position(), line: self.scanner.line() };
+        let rest = (end.offset > self.start.offset).then(|| self.take(end));
+        Ok(rest.map(|block| RawBlock { unterminated, ..block }))
     }
 
     /// Moves `boundary` behind the next record. False if its end has not been pushed yet.
     fn scan_record(&mut self) -> Result<bool, Failure> {
         while let Some(piece) = self.pieces.get(self.scanning.0) {
             let end = self.scanner.next_end(&piece[self.scanning.1..]);
-            if self.scanner.position() - self.boundary > self.max_record_bytes as u64 {
+            if self.scanner.position() - self.boundary.offset > self.max_record_bytes as u64 {
                 return Err(self.too_long());
             }
             match end {
                 Some(count) => {
                     self.scanning.1 += count;
-                    self.boundary = self.scanner.position();
-                    self.boundary_line = self.scanner.line();
+                    self.boundary = Place { offset: self.scanner.position(), line: self.scanner.line() };
                     return Ok(true);
                 }
                 None => self.scanning = (self.scanning.0 + 1, 0),
@@ -127,18 +138,18 @@ impl Splitter {
             Some((offset, line)) => format!("; a quote opens at byte {offset} (line {line}) and may never be closed"),
             None => String::new(),
         };
-        let (offset, line) = (self.boundary, self.boundary_line);
+        let Place { offset, line } = self.boundary;
         DecodeError::RecordTooLong { offset, line, limit: self.max_record_bytes, hint }.into()
     }
 
     /// Takes the bytes from `start` to `end` out of the pieces.
-    fn take(&mut self, end: u64) -> RawBlock {
-        let offset = self.start;
-        let mut wanted = (end - offset) as usize;
-        self.start = end;
+    fn take(&mut self, end: Place) -> RawBlock {
+        let Place { offset, line } = std::mem::replace(&mut self.start, end);
+        let block = |bytes| RawBlock { bytes, offset, line, unterminated: None };
+        let mut wanted = (end.offset - offset) as usize;
         let first = self.pieces.front().map_or(0, Bytes::len);
         if wanted <= first {
-            return RawBlock { bytes: self.take_from_front(wanted), offset };
+            return block(self.take_from_front(wanted));
         }
         let mut copied = BytesMut::with_capacity(wanted);
         while wanted > 0 && !self.pieces.is_empty() {
@@ -146,7 +157,7 @@ impl Splitter {
             wanted -= part.len();
             copied.extend_from_slice(&part);
         }
-        RawBlock { bytes: copied.freeze(), offset }
+        block(copied.freeze())
     }
 
     /// Takes up to `wanted` bytes from the first piece, and the piece itself away once it is used up.

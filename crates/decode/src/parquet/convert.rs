@@ -1,261 +1,316 @@
-//! Which column of a file fits which column of the table, and the conversion: lossless or not at all.
+//! From the values of a file column to those of a table column: exactly, or the row is bad.
+//!
+//! [`plan`] decides on the types alone and agrees with [`connector_core::compat::accepts`]; [`convert`] judges values.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Scalar, StringBuilder, TimestampMicrosecondArray, new_null_array};
-use arrow::compute::kernels::zip::zip;
-use arrow::compute::{CastOptions, cast_with_options, is_not_null};
-use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Field, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, Date32Array, Decimal128Array, ListArray, PrimitiveArray, Scalar,
+    StringArray, TimestampMicrosecondArray, new_null_array,
 };
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use connector_core::block::CellError;
-use connector_core::schema::Column;
-use connector_core::types::ColumnType;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{CastOptions, cast_with_options, is_not_null, nullif};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, Int32Type};
+use arrow::error::ArrowError;
+use connector_core::compat;
+use connector_core::schema::{Column, Origin};
+use connector_core::types::{ColumnType, DECIMAL_DIGITS};
 
-use crate::columns::{self, Built, Rules};
-use crate::error::DecodeError;
-use crate::row_errors::ColumnErrors;
-use crate::value::cell_error;
+use super::spell;
+use super::tree::{Leaf, Node};
+use super::values::Values;
+use crate::columns::{self, Built, Cell};
 
 /// How the values of one file column become those of one table column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Conversion {
-    /// The Arrow cast to the column's type keeps every value.
-    Cast,
-    /// Bytes that have to be UTF-8, value by value.
-    Text,
-    /// A timestamp that has to be whole in units of the column's precision, value by value.
-    Timestamp { precision: u8 },
-    /// Milliseconds that have to be whole days, value by value.
-    Days,
     /// A column that holds nothing but NULL.
     Nothing,
+    /// The Arrow cast to the column's type keeps every value.
+    Cast,
+    /// Integers that were read in 32 bits and have to be between these.
+    Narrow {
+        least: i32,
+        most: i32,
+    },
+    /// Milliseconds that have to be whole days.
+    Days,
+    /// A timestamp that has to be whole in units of the column's precision.
+    Timestamp {
+        precision: u8,
+    },
+    /// Digits that are counted, because a file may hold more than it says.
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
+    /// Through the text of each value, by the rules of the column's type.
+    Text,
+    List(Box<Conversion>),
 }
 
-const MILLIS_PER_DAY: i64 = 86_400_000;
+const DAY_MILLIS: i128 = 86_400_000;
 
-/// The column type that keeps every value of a file column (of nanoseconds: those that are whole microseconds).
-pub(super) fn column_type(field: &Field) -> Result<ColumnType, DecodeError> {
-    Ok(match field.data_type() {
-        DataType::Int8 => ColumnType::Int8,
-        DataType::Int16 => ColumnType::Int16,
-        DataType::Int32 => ColumnType::Int32,
-        DataType::Int64 => ColumnType::Int64,
-        DataType::UInt8 => ColumnType::UInt8,
-        DataType::UInt16 => ColumnType::UInt16,
-        DataType::UInt32 => ColumnType::UInt32,
-        DataType::UInt64 => ColumnType::UInt64,
-        DataType::Float16 | DataType::Float32 => ColumnType::Float32,
-        DataType::Float64 => ColumnType::Float64,
-        DataType::Boolean => ColumnType::Bool,
-        DataType::Date32 | DataType::Date64 => ColumnType::Date,
-        DataType::Timestamp(TimeUnit::Second, _) => ColumnType::DateTime,
-        DataType::Timestamp(TimeUnit::Millisecond, _) => ColumnType::DateTime64 { precision: 3 },
-        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _) => ColumnType::DateTime64 { precision: 6 },
-        DataType::Decimal128(precision, scale) if (0..=*precision as i8).contains(scale) => {
-            ColumnType::Decimal { precision: *precision, scale: *scale }
-        }
-        DataType::Utf8 | DataType::Binary | DataType::Null => ColumnType::String,
-        other => return Err(unsupported(field.name(), other)),
-    })
-}
-
-fn unsupported(column: &str, found: &DataType) -> DecodeError {
-    let found = if found.is_nested() { format!("nested ({found})") } else { found.to_string() };
-    DecodeError::UnsupportedType { column: column.to_owned(), found: found.chars().take(200).collect() }
-}
-
-/// Decides on the types alone whether, and how, a file column goes into a table column.
-pub(super) fn plan(field: &Field, column: &Column) -> Result<Conversion, DecodeError> {
+/// Whether, and how, values of this type go into a column of that type.
+pub(super) fn plan(stated: &DataType, wanted: &ColumnType) -> Option<Conversion> {
     use ColumnType as T;
     use DataType as D;
-    // Whether a type is supported at all comes first: the remedy is another one.
-    column_type(field)?;
-    let found = field.data_type();
-    let fits = match (found, column.ty) {
-        (D::Null, _) => return Ok(Conversion::Nothing),
-        (D::Utf8, T::String) => true,
-        (D::Binary, T::String) => return Ok(Conversion::Text),
-        (D::Boolean, T::Bool) | (D::Date32, T::Date) => true,
-        (D::Date64, T::Date) => return Ok(Conversion::Days),
-        (D::Timestamp(..), T::DateTime) => return Ok(Conversion::Timestamp { precision: 0 }),
-        (D::Timestamp(..), T::DateTime64 { precision }) => return Ok(Conversion::Timestamp { precision }),
-        (D::Float16 | D::Float32, T::Float32 | T::Float64) | (D::Float64, T::Float64) => true,
-        (D::Decimal128(precision, scale), T::Decimal { precision: wide, scale: fine }) => {
-            fine >= *scale && i16::from(wide) - i16::from(fine) >= i16::from(*precision) - i16::from(*scale)
-        }
-        (_, wanted) => integer_bits(found).is_some_and(|(signed, bits)| integer_fits(signed, bits, wanted)),
-    };
-    if fits {
-        return Ok(Conversion::Cast);
+    if !compat::accepts(stated, wanted) {
+        return None;
     }
-    let (column, wanted) = (field.name().clone(), column.ty.to_string());
-    Err(DecodeError::IncompatibleType { column, found: found.to_string(), wanted })
-}
-
-/// Whether an integer type is signed, and its bits without the sign.
-fn integer_bits(found: &DataType) -> Option<(bool, u32)> {
-    Some(match found {
-        DataType::Int8 => (true, 7),
-        DataType::Int16 => (true, 15),
-        DataType::Int32 => (true, 31),
-        DataType::Int64 => (true, 63),
-        DataType::UInt8 => (false, 8),
-        DataType::UInt16 => (false, 16),
-        DataType::UInt32 => (false, 32),
-        DataType::UInt64 => (false, 64),
+    Some(match (stated, wanted) {
+        (D::Null, _) => Conversion::Nothing,
+        (D::Dictionary(_, values), _) => return plan(values, wanted),
+        (D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _), T::Array { element, .. }) => {
+            Conversion::List(Box::new(plan(item.data_type(), element)?))
+        }
+        (D::Date64, T::Date) => Conversion::Days,
+        (D::Timestamp(..), T::DateTime) => Conversion::Timestamp { precision: 0 },
+        (D::Timestamp(..), T::DateTime64 { precision }) => Conversion::Timestamp { precision: *precision },
+        (D::Decimal128(..) | D::Decimal256(..), T::Decimal { precision, scale }) if *precision <= DECIMAL_DIGITS => {
+            Conversion::Decimal { precision: *precision, scale: *scale }
+        }
+        (_, wanted) if wanted.arrow() == D::Utf8 => Conversion::Text,
+        (D::Int8, _) => Conversion::Narrow { least: i8::MIN.into(), most: i8::MAX.into() },
+        (D::Int16, _) => Conversion::Narrow { least: i16::MIN.into(), most: i16::MAX.into() },
+        (D::UInt8, _) => Conversion::Narrow { least: 0, most: u8::MAX.into() },
+        (D::UInt16, _) => Conversion::Narrow { least: 0, most: u16::MAX.into() },
+        (D::Int32 | D::Int64 | D::UInt32 | D::UInt64, _) => Conversion::Cast,
+        (D::Boolean, T::Bool) | (D::Date32, T::Date) => Conversion::Cast,
+        (D::Float16 | D::Float32 | D::Float64, T::Float32 | T::Float64) => Conversion::Cast,
         _ => return None,
     })
 }
 
-fn integer_fits(signed: bool, bits: u32, wanted: ColumnType) -> bool {
-    let (wanted_signed, wanted_bits) = match wanted {
-        ColumnType::Int8 => (true, 7),
-        ColumnType::Int16 => (true, 15),
-        ColumnType::Int32 => (true, 31),
-        ColumnType::Int64 => (true, 63),
-        ColumnType::UInt8 => (false, 8),
-        ColumnType::UInt16 => (false, 16),
-        ColumnType::UInt32 => (false, 32),
-        ColumnType::UInt64 => (false, 64),
-        // A float holds every integer of as many bits as its mantissa has.
-        ColumnType::Float32 => (true, 24),
-        ColumnType::Float64 => (true, 53),
-        ColumnType::Decimal { precision, scale } => {
-            let digits = u32::from(precision).saturating_sub(scale.unsigned_abs().into());
-            (true, 10u128.checked_pow(digits).map_or(0, u128::ilog2))
-        }
-        _ => return false,
-    };
-    bits <= wanted_bits && (wanted_signed || !signed)
+/// Values with [`ColumnType::arrow`] as their type, and the rows that are bad; those are NULL.
+struct Exact {
+    values: ArrayRef,
+    errors: Vec<u32>,
 }
 
 /// Converts the values and applies the rules for NULL: in a column that is not nullable it becomes the default, else
-/// `''` in a String, else its row is bad.
+/// `''` in a String, else its row is bad. (`[]` is not put in place of a list that is NULL: say so by a default.)
 ///
 /// # Errors
 /// Only what the Arrow kernels fail with, which is a broken file or a bug.
-pub(super) fn convert(
-    values: &ArrayRef,
-    column: &Column,
-    conversion: Conversion,
-) -> Result<Built, arrow::error::ArrowError> {
-    let built = match conversion {
-        Conversion::Cast => {
-            let options = CastOptions { safe: false, ..CastOptions::default() };
-            Built { values: cast_with_options(values, &column.ty.arrow(), &options)?, errors: ColumnErrors::default() }
+pub(super) fn convert(values: &Values<'_>, column: &Column, conversion: &Conversion) -> Result<Built, ArrowError> {
+    let exact = exact(values, column, conversion)?;
+    apply_null_rules(exact, column)
+}
+
+fn exact(values: &Values<'_>, column: &Column, conversion: &Conversion) -> Result<Exact, ArrowError> {
+    if let DataType::Dictionary(_, inner) = values.array.data_type() {
+        let plain = cast_with_options(values.array, inner, &CastOptions::default())?;
+        let node = Node { stated: inner.as_ref().clone(), ..values.node.clone() };
+        return exact(&Values { node: &node, array: &plain, seconds: None }, column, conversion);
+    }
+    match conversion {
+        Conversion::Nothing => Ok(nothing(values, column)),
+        Conversion::Cast => Ok(Exact { values: cast(values.array, &column.ty)?, errors: Vec::new() }),
+        Conversion::Narrow { least, most } => narrow(values, &column.ty, *least..=*most),
+        Conversion::Days => {
+            let day = |millis: i128| (millis.rem_euclid(DAY_MILLIS) == 0).then_some(millis / DAY_MILLIS);
+            let array: Date32Array = judged(values, |row| i32::try_from(day(values.number(row)?)?).ok());
+            Ok(noting_lost(values, Arc::new(array)))
+        }
+        Conversion::Timestamp { precision } => {
+            let step = 10i64.pow(6 - u32::from((*precision).min(6)));
+            let whole = |row| values.micros(row).filter(|micros| micros % step == 0);
+            let array: TimestampMicrosecondArray = judged(values, whole);
+            Ok(noting_lost(values, Arc::new(array.with_data_type(column.ty.arrow()))))
+        }
+        Conversion::Decimal { precision, scale } => {
+            let array: Decimal128Array = judged(values, |row| decimal(values, row, *precision, *scale));
+            Ok(noting_lost(values, Arc::new(array.with_data_type(column.ty.arrow()))))
         }
         Conversion::Text => text(values, column),
-        Conversion::Timestamp { precision } => timestamps(values, column, precision),
-        Conversion::Days => days(values, column),
-        Conversion::Nothing => {
-            Built { values: new_null_array(&column.ty.arrow(), values.len()), errors: ColumnErrors::default() }
+        Conversion::List(element) => list(values, column, element),
+    }
+}
+
+fn cast(array: &ArrayRef, wanted: &ColumnType) -> Result<ArrayRef, ArrowError> {
+    let wanted = wanted.arrow();
+    if *array.data_type() == wanted {
+        return Ok(Arc::clone(array));
+    }
+    cast_with_options(array, &wanted, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+/// A column that is said to hold nothing: a value all the same is a bad one.
+fn nothing(values: &Values<'_>, column: &Column) -> Exact {
+    let errors = rows(values).filter(|row| !values.is_null(*row as usize)).collect();
+    Exact { values: new_null_array(&column.ty.arrow(), values.len()), errors }
+}
+
+fn narrow(values: &Values<'_>, wanted: &ColumnType, range: std::ops::RangeInclusive<i32>) -> Result<Exact, ArrowError> {
+    let Some(read) = values.array.as_primitive_opt::<Int32Type>() else {
+        return Ok(Exact { values: cast(values.array, wanted)?, errors: Vec::new() });
+    };
+    let inside: ArrayRef = Arc::new(read.unary_opt::<_, Int32Type>(|value| range.contains(&value).then_some(value)));
+    Ok(noting_lost(values, cast(&inside, wanted)?))
+}
+
+/// The values that `value` gives for the rows that have one.
+fn judged<T: arrow::datatypes::ArrowPrimitiveType>(
+    values: &Values<'_>,
+    value: impl Fn(usize) -> Option<T::Native>,
+) -> PrimitiveArray<T> {
+    (0..values.len()).map(|row| if values.is_null(row) { None } else { value(row) }).collect()
+}
+
+/// The digits in units of `scale`, if there are no more of them than `precision`.
+fn decimal(values: &Values<'_>, row: usize, precision: u8, scale: i8) -> Option<i128> {
+    let (digits, found) = match values.array.data_type() {
+        DataType::Decimal128(_, found) => (values.array.as_primitive::<Decimal128Type>().value(row), *found),
+        DataType::Decimal256(_, found) => (values.array.as_primitive::<Decimal256Type>().value(row).to_i128()?, *found),
+        _ => return None,
+    };
+    let finer = u32::try_from(scale.checked_sub(found)?).ok()?;
+    let digits = digits.checked_mul(10i128.checked_pow(finer)?)?;
+    let limit = 10u128.checked_pow(u32::from(precision))?;
+    (digits.unsigned_abs() < limit).then_some(digits)
+}
+
+fn rows(values: &Values<'_>) -> impl Iterator<Item = u32> {
+    0..values.len() as u32
+}
+
+/// The rows that had a value before and have none any more are bad.
+fn noting_lost(values: &Values<'_>, after: ArrayRef) -> Exact {
+    if values.array.null_count() == after.null_count() {
+        return Exact { values: after, errors: Vec::new() };
+    }
+    let lost = |row: &u32| !values.is_null(*row as usize) && after.is_null(*row as usize);
+    let errors = rows(values).filter(lost).collect();
+    Exact { values: after, errors }
+}
+
+/// Through the text of each value. A text that says less than the value is bad.
+fn text(values: &Values<'_>, column: &Column) -> Result<Exact, ArrowError> {
+    let as_it_is = column.ty == ColumnType::String && values.node.leaf == Leaf::Plain;
+    if let Some(whole) = as_it_is.then(|| whole_text(values.array)).flatten() {
+        return Ok(Exact { values: Arc::new(whole), errors: Vec::new() });
+    }
+    // Sixteen bytes are a UUID where the table wants one, though the file does not say so.
+    let raw_uuid = column.ty == ColumnType::Uuid && values.node.stated == DataType::FixedSizeBinary(16);
+    let node = Node { leaf: if raw_uuid { Leaf::Uuid } else { values.node.leaf }, ..values.node.clone() };
+    let values = &Values { node: &node, ..*values };
+    let takes_empty = match &column.ty {
+        ColumnType::Enum(labels) => labels.contains(""),
+        other => matches!(other, ColumnType::String | ColumnType::FixedString(_)),
+    };
+    let (mut all, mut ends, mut bad) = (String::new(), Vec::with_capacity(values.len()), Vec::new());
+    for row in 0..values.len() {
+        let start = all.len();
+        if values.is_null(row) {
+            ends.push((start, start, false));
+            continue;
         }
+        let good = spell::write(values, row, &mut all) && (takes_empty || all.len() > start);
+        if !good {
+            all.truncate(start);
+            bad.push(row as u32);
+        }
+        ends.push((start, all.len(), good));
+    }
+    let cell = |(start, end, present): &(usize, usize, bool)| {
+        if *present { Cell::Text(&all.as_bytes()[*start..*end]) } else { Cell::Absent }
     };
-    apply_null_rules(built, column)
+    // What the file has is no spelling of somebody's: it is judged as declared columns are. NULL comes later.
+    let judged = Column { nullable: true, default: None, origin: Origin::Declared, ..column.clone() };
+    let built = columns::build(&judged, ends.iter().map(cell));
+    bad.extend(built.errors);
+    bad.sort_unstable();
+    Ok(Exact { values: null_where_bad(built.values, &bad)?, errors: bad })
 }
 
-/// The second half of [`convert`], for values that were converted elsewhere.
-pub(super) fn apply_null_rules(built: Built, column: &Column) -> Result<Built, arrow::error::ArrowError> {
-    if column.nullable || built.values.null_count() == 0 {
-        return Ok(built);
+/// Texts and bytes as they are, if all of them are UTF-8.
+fn whole_text(array: &ArrayRef) -> Option<StringArray> {
+    match array.data_type() {
+        DataType::Utf8 => Some(array.as_string::<i32>().clone()),
+        DataType::Binary => {
+            let (offsets, bytes, nulls) = array.as_binary::<i32>().clone().into_parts();
+            StringArray::try_new(offsets, bytes, nulls).ok()
+        }
+        _ => None,
     }
-    let rules = Rules { inferred: false, detailed: 1 };
-    let default = columns::build(column, rules, [&b""[..]].into_iter());
-    if default.errors.detailed.is_empty() {
-        // Rows with errors get the default as well; they are set apart before anyone sees it.
-        let present = is_not_null(&built.values)?;
-        let values = zip(&present, &built.values, &Scalar::new(default.values))?;
-        return Ok(Built { values, errors: built.errors });
-    }
-    let mut errors = built.errors.detailed;
-    let known: Vec<usize> = errors.iter().map(|(row, _)| *row).collect();
-    let message = match &column.default {
-        Some(_) => default.errors.detailed.into_iter().next().map(|(_, error)| error.message).unwrap_or_default(),
-        None => format!("value NULL on column '{}' is not {}", column.name, column.ty),
-    };
-    let nulls = (0..built.values.len()).filter(|row| built.values.is_null(*row) && known.binary_search(row).is_err());
-    let more: Vec<_> =
-        nulls.map(|row| (row, CellError { column: column.name.clone(), message: message.clone() })).collect();
-    errors.extend(more);
-    errors.sort_by_key(|(row, _)| *row);
-    Ok(Built { values: built.values, errors: detailed(errors) })
 }
 
-fn text(values: &ArrayRef, column: &Column) -> Built {
-    let bytes = values.as_binary::<i32>();
-    let mut out = StringBuilder::with_capacity(bytes.len(), bytes.value_data().len());
+/// The elements of all rows are one column, and its errors belong to the rows that hold them.
+fn list(values: &Values<'_>, column: &Column, conversion: &Conversion) -> Result<Exact, ArrowError> {
+    let ColumnType::Array { element, nullable } = &column.ty else {
+        return Err(ArrowError::SchemaError(format!("column '{}' is no array", column.name)));
+    };
+    let elements = values.elements().ok_or_else(|| ArrowError::SchemaError("a list has no elements".to_owned()))?;
+    // NULL in an element is judged below: no default stands for it.
+    let inner = Column { ty: element.as_ref().clone(), nullable: true, default: None, ..column.clone() };
+    let Exact { values: inside, errors: mut bad } = exact(&elements, &inner, conversion)?;
+    if !nullable {
+        bad.extend(rows(&elements).filter(|index| elements.is_null(*index as usize)));
+        bad.sort_unstable();
+        bad.dedup();
+    }
+    let mut ends = vec![0i32];
     let mut errors = Vec::new();
-    for (row, value) in bytes.iter().enumerate() {
-        match value.map(|value| (value, std::str::from_utf8(value))) {
-            Some((_, Ok(text))) => out.append_value(text),
-            Some((value, Err(_))) => {
-                errors.push((row, cell_error(value, column)));
-                out.append_null();
-            }
-            None => out.append_null(),
+    let ranges: Vec<_> = (0..values.len()).map(|row| values.range(row)).collect();
+    let first = ranges.first().map_or(0, |range| range.start);
+    for (row, range) in ranges.iter().enumerate() {
+        let start = bad.partition_point(|index| (*index as usize) < range.start);
+        if !values.is_null(row) && bad.get(start).is_some_and(|index| (*index as usize) < range.end) {
+            errors.push(row as u32);
         }
+        let end = range.end.checked_sub(first).and_then(|end| i32::try_from(end).ok());
+        ends.push(end.ok_or_else(|| ArrowError::OffsetOverflowError(range.end))?);
     }
-    Built { values: Arc::new(out.finish()), errors: detailed(errors) }
-}
-
-fn days(values: &ArrayRef, column: &Column) -> Built {
-    let millis = values.as_primitive::<Date64Type>();
-    let whole = |value: i64| {
-        let day = i32::try_from(value.div_euclid(MILLIS_PER_DAY)).ok();
-        day.filter(|_| value.rem_euclid(MILLIS_PER_DAY) == 0)
-    };
-    let out = millis.unary_opt::<_, Date32Type>(whole);
-    let errors = detailed(lost(values, &out, column));
-    Built { values: Arc::new(out), errors }
-}
-
-fn timestamps(values: &ArrayRef, column: &Column, precision: u8) -> Built {
-    let step = 10i64.pow(6 - u32::from(precision.min(6)));
-    let exact = move |micros: Option<i64>| micros.filter(|micros| micros % step == 0);
-    let out: TimestampMicrosecondArray = match values.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            values.as_primitive::<TimestampSecondType>().unary_opt(|value| exact(value.checked_mul(1_000_000)))
-        }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            values.as_primitive::<TimestampMillisecondType>().unary_opt(|value| exact(value.checked_mul(1_000)))
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            values.as_primitive::<TimestampMicrosecondType>().unary_opt(|value| exact(Some(value)))
-        }
-        _ => values
-            .as_primitive::<TimestampNanosecondType>()
-            .unary_opt(|value| exact((value % 1_000 == 0).then_some(value / 1_000))),
-    };
-    let errors = detailed(lost(values, &out, column));
-    Built { values: Arc::new(out.with_data_type(column.ty.arrow())), errors }
-}
-
-/// Errors that all say what is wrong: a batch has few rows.
-pub(super) fn detailed(errors: Vec<(usize, CellError)>) -> ColumnErrors {
-    ColumnErrors { detailed: errors, bare: Vec::new() }
-}
-
-/// The errors of values that were there before and are not any more.
-fn lost(before: &ArrayRef, after: &dyn Array, column: &Column) -> Vec<(usize, CellError)> {
-    if before.null_count() == after.null_count() {
-        return Vec::new();
+    let last = ranges.last().map_or(first, |range| range.end);
+    if ends.windows(2).any(|pair| pair[0] > pair[1]) || last > inside.len() {
+        return Err(ArrowError::InvalidArgumentError("the lists of a column overlap".to_owned()));
     }
-    let options = FormatOptions::default();
-    let formatter = ArrayFormatter::try_new(before, &options).ok();
-    let value = |row| match &formatter {
-        Some(formatter) => formatter.value(row).try_to_string().unwrap_or_else(|_| raw_number(before, row)),
-        None => raw_number(before, row),
-    };
-    let rows = (0..before.len()).filter(|row| before.is_valid(*row) && after.is_null(*row));
-    rows.map(|row| (row, cell_error(value(row).as_bytes(), column))).collect()
+    let field = Arc::new(Field::new("element", inside.data_type().clone(), true));
+    let inside = inside.slice(first, last - first);
+    let lists = ListArray::try_new(field, OffsetBuffer::new(ends.into()), inside, values.array.nulls().cloned())?;
+    Ok(Exact { values: null_where_bad(Arc::new(lists), &errors)?, errors })
 }
 
-/// A value that is no date that anyone could print: as the number that it is.
-fn raw_number(values: &ArrayRef, row: usize) -> String {
-    let numbers = arrow::compute::cast(values, &DataType::Int64).ok();
-    let number = numbers.as_ref().map(|numbers| numbers.as_primitive::<Int64Type>().value(row));
-    number.map_or_else(|| "?".to_owned(), |number| number.to_string())
+/// Makes sure that nobody takes what stands in a bad row for a value.
+fn null_where_bad(values: ArrayRef, bad: &[u32]) -> Result<ArrayRef, ArrowError> {
+    if bad.is_empty() {
+        return Ok(values);
+    }
+    let mut mask = BooleanBufferBuilder::new(values.len());
+    mask.append_n(values.len(), false);
+    bad.iter().for_each(|row| mask.set_bit(*row as usize, true));
+    let mask = mask.finish();
+    if let Some(list) = values.as_list_opt::<i32>() {
+        let good = NullBuffer::union(values.nulls(), Some(&NullBuffer::new(!&mask)));
+        let (field, offsets, inside, _) = list.clone().into_parts();
+        return Ok(Arc::new(ListArray::try_new(field, offsets, inside, good)?));
+    }
+    nullif(&values, &arrow::array::BooleanArray::new(mask, None))
 }
+
+fn apply_null_rules(exact: Exact, column: &Column) -> Result<Built, ArrowError> {
+    let Exact { values, mut errors } = exact;
+    if column.nullable || values.null_count() == 0 {
+        return Ok(Built { values, errors, defaulted: Vec::new() });
+    }
+    let is_list = matches!(column.ty, ColumnType::Array { .. });
+    let empty = |row: &u32| values.is_null(*row as usize) && errors.binary_search(row).is_err();
+    let empty: Vec<u32> = (0..values.len() as u32).filter(empty).collect();
+    let default = columns::build(column, [Cell::Absent].into_iter());
+    if !default.errors.is_empty() || (is_list && column.default.is_none()) {
+        errors.extend(empty);
+        errors.sort_unstable();
+        return Ok(Built { values, errors, defaulted: Vec::new() });
+    }
+    let defaulted = if default.defaulted.is_empty() { Vec::new() } else { empty };
+    // Rows with errors get the default as well; they are set apart before anyone sees it.
+    let present = is_not_null(&values)?;
+    let values = zip(&present, &values, &Scalar::new(default.values))?;
+    Ok(Built { values, errors, defaulted })
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
 use ::parquet::file::reader::{ChunkReader, Length};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use ::parquet::schema::types::SchemaDescriptor;
 
+use super::precheck;
 use super::source::ParquetSource;
+use super::tree::{self, Node};
 use crate::error::DecodeError;
 
 /// No honest footer is larger; decoding one takes a multiple of its size.
@@ -22,21 +24,51 @@ pub(super) fn bad_footer(reason: impl ToString) -> DecodeError {
     DecodeError::BadFooter { reason: reason.to_string() }
 }
 
+/// What is known of a file before its rows are read.
+pub(super) struct Footer {
+    /// By the schema that is read, see [`tree::raw`].
+    pub(super) metadata: ArrowReaderMetadata,
+    /// What the file states, by top-level column.
+    pub(super) nodes: Vec<Node>,
+    /// How Parquet calls the types of these columns, for people.
+    pub(super) names: Vec<String>,
+}
+
 /// Checks the frame of the file, decodes its footer, and checks that what it says can be.
-pub(super) fn read(source: &ParquetSource) -> Result<ArrowReaderMetadata, DecodeError> {
-    check_frame(source)?;
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let plain = ArrowReaderMetadata::load(source, options).map_err(footer_error)?;
+pub(super) fn read(source: &ParquetSource) -> Result<Footer, DecodeError> {
+    let length = check_frame(source)?;
+    let encoded = source.get_bytes(source.len() - 8 - length, length as usize).map_err(footer_error)?;
+    precheck::check_footer(&encoded)?;
+    let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let plain = ArrowReaderMetadata::load(source, options()).map_err(footer_error)?;
     check_metadata(plain.metadata(), source.len())?;
     check_columns(&plain)?;
-    with_seconds(plain)
+    let whole = Arc::clone(plain.metadata());
+    // What a writer noted for itself may be nonsense; then it says nothing.
+    let noted = ArrowReaderMetadata::try_new(Arc::clone(&whole), ArrowReaderOptions::new()).ok();
+    let roots = whole.file_metadata().schema_descr().root_schema().get_fields();
+    let nodes = tree::nodes(roots, plain.schema(), noted.as_ref().map(|noted| noted.schema().as_ref()));
+    let names = roots.iter().map(|root| tree::parquet_name(root)).collect();
+    let raw = Arc::new(with_raw_schema(&whole).map_err(footer_error)?);
+    let metadata = ArrowReaderMetadata::try_new(raw, options()).map_err(footer_error)?;
+    Ok(Footer { metadata, nodes, names })
+}
+
+fn with_raw_schema(metadata: &ParquetMetaData) -> Result<ParquetMetaData, ParquetError> {
+    let file = metadata.file_metadata();
+    let root = tree::raw(&file.schema_descr().root_schema_ptr())?;
+    let created_by = file.created_by().map(str::to_owned);
+    let schema = Arc::new(SchemaDescriptor::new(root));
+    let file = FileMetaData::new(file.version(), file.num_rows(), created_by, None, schema, None);
+    Ok(ParquetMetaDataBuilder::new(file).set_row_groups(metadata.row_groups().to_vec()).build())
 }
 
 fn footer_error(error: ParquetError) -> DecodeError {
     bad_footer(error)
 }
 
-fn check_frame(source: &ParquetSource) -> Result<(), DecodeError> {
+/// Answers the length of the encoded footer.
+fn check_frame(source: &ParquetSource) -> Result<u64, DecodeError> {
     let length = source.len();
     if length < FRAME_BYTES {
         return Err(bad_footer(format!("{length} bytes are too few for a parquet file")));
@@ -56,7 +88,7 @@ fn check_frame(source: &ParquetSource) -> Result<(), DecodeError> {
     if footer > MAX_FOOTER_BYTES {
         return Err(bad_footer(format!("it has {footer} bytes, more than the limit of {MAX_FOOTER_BYTES}")));
     }
-    Ok(())
+    Ok(footer)
 }
 
 /// Numbers that the reader would trust: counts that are not negative and add up, column chunks within the file.
@@ -91,33 +123,4 @@ fn check_columns(plain: &ArrowReaderMetadata) -> Result<(), DecodeError> {
     let fields = plain.schema().fields();
     let same = roots.len() == fields.len() && roots.iter().zip(fields).all(|(root, field)| root.name() == field.name());
     if same { Ok(()) } else { Err(bad_footer("its schema has a group without columns")) }
-}
-
-/// Parquet cannot say "timestamp in seconds": writers that have one store a plain integer and note the real type in
-/// the embedded Arrow schema. That note is the only one that is believed; all others only say how a program likes to
-/// hold the values in memory.
-fn with_seconds(plain: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, DecodeError> {
-    let metadata = Arc::clone(plain.metadata());
-    let Ok(noted) = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()) else {
-        return Ok(plain);
-    };
-    let overrides = |plain: &DataType, noted: &DataType| {
-        plain == &DataType::Int64 && matches!(noted, DataType::Timestamp(TimeUnit::Second, _) | DataType::Date64)
-    };
-    let fields: Vec<Field> = plain
-        .schema()
-        .fields()
-        .iter()
-        .zip(noted.schema().fields())
-        .map(|(plain, noted)| match overrides(plain.data_type(), noted.data_type()) {
-            true => plain.as_ref().clone().with_data_type(noted.data_type().clone()),
-            false => plain.as_ref().clone(),
-        })
-        .collect();
-    let schema = Schema::new(fields);
-    if schema.fields() == plain.schema().fields() {
-        return Ok(plain);
-    }
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(metadata, options).map_err(footer_error)
 }

@@ -10,44 +10,32 @@ use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use ::parquet::basic::Type as PhysicalType;
 use ::parquet::errors::Result;
-use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondBuilder};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondType, TimestampSecondType};
-use connector_core::schema::Column;
-use connector_core::types::ColumnType;
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, Schema, TimeUnit, TimestampNanosecondType, TimestampSecondType,
+};
 
-use super::convert::detailed;
 use super::source::ParquetSource;
-use crate::columns::Built;
-use crate::value::cell_error;
+use super::tree::{Leaf, Node};
 
 const NANOS: i64 = 1_000_000_000;
 
-/// Whether the top-level column of this index is a plain INT96.
-pub(super) fn is_int96(metadata: &ArrowReaderMetadata, root: usize) -> bool {
-    let fields = metadata.parquet_schema().root_schema().get_fields();
-    fields.get(root).is_some_and(|field| field.is_primitive() && field.get_physical_type() == PhysicalType::INT96)
+/// Whether the column is INT96, or has such a column in it.
+pub(super) fn has_int96(node: &Node) -> bool {
+    node.leaf == Leaf::Int96 || node.children.iter().any(has_int96)
 }
 
-/// A second reader, of these columns only, that reads them in seconds.
+/// A second reader, of these top-level columns only, that reads INT96 in seconds.
 pub(super) fn seconds_reader(
     source: &ParquetSource,
     metadata: &ArrowReaderMetadata,
+    nodes: &[Node],
     roots: &[usize],
     batch_rows: usize,
 ) -> Result<ParquetRecordBatchReader> {
-    let fields: Vec<Field> = metadata
-        .schema()
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(root, field)| match roots.contains(&root) {
-            true => field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Second, None)),
-            false => field.as_ref().clone(),
-        })
-        .collect();
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+    let fields = metadata.schema().fields().iter().zip(nodes).map(|(field, node)| in_seconds(field, node));
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Fields>())));
     let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?;
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
     ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata)
@@ -56,43 +44,46 @@ pub(super) fn seconds_reader(
         .build()
 }
 
-/// The exact values, from nanoseconds that may have wrapped and from seconds. A value that is not whole in the
-/// column's precision, or beyond microseconds, is an error of its row. `None` if the arrays are not such a pair.
-pub(super) fn combine(nanos: &ArrayRef, seconds: &ArrayRef, column: &Column) -> Option<Built> {
+/// The field with [`TimeUnit::Second`] wherever the node is INT96.
+fn in_seconds(field: &FieldRef, node: &Node) -> FieldRef {
+    if !has_int96(node) {
+        return Arc::clone(field);
+    }
+    let first =
+        |field: &FieldRef| node.children.first().map_or_else(|| Arc::clone(field), |child| in_seconds(field, child));
+    let each = |fields: &Fields| -> Fields {
+        fields.iter().zip(&node.children).map(|(field, child)| in_seconds(field, child)).collect()
+    };
+    let data_type = match field.data_type() {
+        DataType::List(item) => DataType::List(first(item)),
+        DataType::Struct(fields) => DataType::Struct(each(fields)),
+        DataType::Map(entries, sorted) => {
+            let fields = match entries.data_type() {
+                DataType::Struct(fields) => DataType::Struct(each(fields)),
+                other => other.clone(),
+            };
+            DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(fields)), *sorted)
+        }
+        _ => DataType::Timestamp(TimeUnit::Second, None),
+    };
+    let field: Field = field.as_ref().clone();
+    Arc::new(field.with_data_type(data_type))
+}
+
+/// The exact nanoseconds of a row. `None` if the arrays are not such a pair, or nanosecond and second do not belong
+/// together, as only a nanosecond of the day beyond 64 bits makes them.
+pub(super) fn nanos(nanos: &ArrayRef, seconds: &ArrayRef, row: usize) -> Option<i128> {
     let nanos = nanos.as_primitive_opt::<TimestampNanosecondType>()?;
     let seconds = seconds.as_primitive_opt::<TimestampSecondType>()?;
-    if nanos.len() != seconds.len() {
+    if nanos.len() != seconds.len() || row >= nanos.len() {
         return None;
     }
-    let digits = if let ColumnType::DateTime64 { precision } = column.ty { u32::from(precision.min(6)) } else { 0 };
-    let step = 10i64.pow(6 - digits);
-    let mut out = TimestampMicrosecondBuilder::with_capacity(nanos.len());
-    let mut errors = Vec::new();
-    for row in 0..nanos.len() {
-        if nanos.is_null(row) || seconds.is_null(row) {
-            out.append_null();
-            continue;
-        }
-        let micros = micros(nanos.value(row), seconds.value(row)).filter(|micros| micros % step == 0);
-        out.append_option(micros);
-        if micros.is_none() {
-            let value =
-                format!("{} s and {} ns", seconds.value(row), within_second(nanos.value(row), seconds.value(row)));
-            errors.push((row, cell_error(value.as_bytes(), column)));
-        }
-    }
-    let values = Arc::new(out.finish().with_data_type(column.ty.arrow()));
-    Some(Built { values, errors: detailed(errors) })
+    exact(nanos.value(row), seconds.value(row))
 }
 
-fn within_second(nanos: i64, seconds: i64) -> i64 {
-    nanos.wrapping_sub(seconds.wrapping_mul(NANOS))
-}
-
-fn micros(nanos: i64, seconds: i64) -> Option<i64> {
-    let rest = within_second(nanos, seconds);
-    let whole = (0..NANOS).contains(&rest) && rest % 1_000 == 0;
-    seconds.checked_mul(1_000_000)?.checked_add(rest / 1_000).filter(|_| whole)
+fn exact(nanos: i64, seconds: i64) -> Option<i128> {
+    let rest = nanos.wrapping_sub(seconds.wrapping_mul(NANOS));
+    (0..NANOS).contains(&rest).then(|| i128::from(seconds) * i128::from(NANOS) + i128::from(rest))
 }
 
 #[cfg(test)]
@@ -100,13 +91,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrapped_nanoseconds_and_seconds_give_the_exact_microsecond() {
+    fn wrapped_nanoseconds_and_seconds_give_the_exact_value() {
         // 0001-01-01, 1969-12-31T23:59:59.999999, 2024-02-29, 9999-12-31T23:59:59.999999.
-        for micros_wanted in [-62_135_596_800_000_000, -1, 1_709_164_800_000_001, 253_402_300_799_999_999] {
-            let seconds = i64::div_euclid(micros_wanted, 1_000_000);
-            assert_eq!(micros(micros_wanted.wrapping_mul(1_000), seconds), Some(micros_wanted));
-            assert_eq!(micros(micros_wanted.wrapping_mul(1_000).wrapping_add(1), seconds), None, "not whole");
+        for micros in [-62_135_596_800_000_000i64, -1, 1_709_164_800_000_001, 253_402_300_799_999_999] {
+            let seconds = micros.div_euclid(1_000_000);
+            let wanted = i128::from(micros) * 1_000;
+            assert_eq!(exact(micros.wrapping_mul(1_000), seconds), Some(wanted));
+            assert_eq!(exact(micros.wrapping_mul(1_000).wrapping_add(1), seconds), Some(wanted + 1));
         }
-        assert_eq!(micros(0, i64::MAX / 1_000), None, "beyond microseconds");
+        assert_eq!(exact(0, 1), None, "they do not belong together");
     }
 }

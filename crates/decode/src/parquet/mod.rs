@@ -1,30 +1,52 @@
 //! Parquet: footer checks, lossless casts, and blocks of a bounded number of rows.
 //!
 //! The row groups are read page by page through [`ParquetSource`], never as a whole. What the file says of itself is
-//! checked before it is believed; a whole column of a wrong type fails the file, a single value that cannot be kept
-//! exactly rejects its row. The reader underneath may panic on malformed files: run all of this on the
-//! [`crate::Pool`].
+//! checked before it is believed; a column of a type that does not fit is known from the footer alone, a single value
+//! that cannot be kept exactly rejects its row. The reader underneath may panic on malformed files: run all of this on
+//! the [`crate::Pool`].
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `precheck`, `thrift` | claims of footers and pages that would take memory or stack, before anyone believes them |
+//! | `footer` | the frame of the file, and its metadata |
+//! | `tree` | the table of types |
+//! | `values`, `int96` | the values of a column as they were read |
+//! | `spell` | values as text |
+//! | `convert` | values as those of a table column |
+//! | `feed`, `blocks` | which column goes where, batch by batch |
+//! | `evidence` | what the footer says for a schema |
 
 mod blocks;
 mod convert;
+mod evidence;
+mod feed;
 mod footer;
 mod int96;
+mod precheck;
 mod source;
+mod spell;
+mod thrift;
+mod tree;
+mod values;
 
 use std::sync::Arc;
 
 use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use ::parquet::basic::{LogicalType, Type as PhysicalType};
+use ::parquet::basic::Type as PhysicalType;
 use ::parquet::file::metadata::ColumnChunkMetaData;
-use connector_core::binding::Binding;
 use connector_core::error::Failure;
+use connector_core::evolve::{FileColumn, FilePlan, FileShape};
 use connector_core::schema::TableSchema;
+use connector_core::types::ColumnType;
+use jiff::Timestamp;
 
 pub use blocks::ParquetBlocks;
 pub use source::{ParquetSource, SourceReader};
 
 use crate::error::DecodeError;
-use crate::infer;
+use crate::infer::{self, Inferred};
+use feed::Place;
+use tree::Node;
 
 /// Bytes that a string takes beside its characters.
 const STRING_OVERHEAD: usize = 8;
@@ -36,6 +58,10 @@ const DICTIONARY_STRING: usize = 64;
 pub struct ParquetFile {
     source: ParquetSource,
     metadata: ArrowReaderMetadata,
+    /// What the file states, by top-level column.
+    nodes: Arc<[Node]>,
+    /// How Parquet calls the types of these columns.
+    types: Arc<[String]>,
 }
 
 impl ParquetFile {
@@ -44,13 +70,14 @@ impl ParquetFile {
     /// # Errors
     /// `Data` with code `bad_footer` or `encrypted`.
     pub fn open(source: ParquetSource) -> Result<Self, Failure> {
-        let metadata = footer::read(&source)?;
-        Ok(Self { source, metadata })
+        let footer = footer::read(&source)?;
+        let (nodes, types) = (footer.nodes.into(), footer.names.into());
+        Ok(Self { source, metadata: footer.metadata, nodes, types })
     }
 
     /// The names of the top-level columns, as the file spells them.
     pub fn columns(&self) -> Vec<String> {
-        self.metadata.schema().fields().iter().map(|field| field.name().clone()).collect()
+        self.nodes.iter().map(|node| node.name.clone()).collect()
     }
 
     /// How many rows the footer promises. [`ParquetBlocks`] holds the file to it.
@@ -58,16 +85,56 @@ impl ParquetFile {
         u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
-    /// The schema that keeps every column of the file as it is. All columns are nullable.
+    /// The top-level columns with what the footer states of them. A column for whose values there is no column type has
+    /// none here, and is stated as [`connector_core::compat::opaque`].
+    pub fn shape(&self) -> FileShape {
+        let column = |node: &Node| FileColumn {
+            name: node.name.clone(),
+            ty: node.column_type(),
+            stated: Some(node.stated.clone()),
+        };
+        FileShape { columns: self.nodes.iter().map(column).collect(), has_header: true }
+    }
+
+    /// As [`ParquetFile::shape`], with one more column for each source of `schema` that leads into a struct of this
+    /// file, such as `a.b`. A top-level column of that very name comes first.
+    pub fn shape_for(&self, schema: &TableSchema) -> FileShape {
+        let mut shape = self.shape();
+        for column in &schema.columns {
+            let source = &column.source;
+            let place = match shape.columns.iter().any(|known| known.name == *source) {
+                true => None,
+                false => Place::of_source(&self.nodes, source),
+            };
+            if let Some(node) = place.and_then(|place| place.node(&self.nodes).cloned()) {
+                let (ty, stated) = (node.column_type(), Some(node.stated));
+                shape.columns.push(FileColumn { name: source.clone(), ty, stated });
+            }
+        }
+        shape
+    }
+
+    /// The schema that keeps every column of the file as it is, and what the footer says for it. All columns are
+    /// nullable, but for those that are an Array.
     ///
     /// # Errors
-    /// `Data` with code `unsupported_type` for a nested column or a type that no column type stands for, and
+    /// `Data` with code `unsupported_type` for a type that no column type stands for, `no_columns` if there is none, and
     /// `duplicate_column` if two columns cannot be told apart by name.
-    pub fn infer(&self) -> Result<TableSchema, Failure> {
-        let fields = self.metadata.schema().fields();
-        (0..fields.len()).try_for_each(|root| self.refuse_opaque(root))?;
-        let types = fields.iter().map(|field| convert::column_type(field)).collect::<Result<Vec<_>, _>>()?;
-        infer::schema_of(&self.columns(), &types)
+    pub fn infer(&self) -> Result<Inferred, Failure> {
+        if self.nodes.is_empty() {
+            return Err(DecodeError::NoColumns.into());
+        }
+        let ty = |node: &Node| {
+            let found = || connector_core::evolve::type_name(&node.stated);
+            let unsupported = || DecodeError::UnsupportedType { column: node.name.clone(), found: found() };
+            node.column_type().ok_or_else(unsupported)
+        };
+        let types = self.nodes.iter().map(ty).collect::<Result<Vec<_>, _>>()?;
+        let file_columns = self.columns();
+        let mut schema = infer::schema_of(&file_columns, &types)?;
+        schema.columns.iter_mut().for_each(|column| column.nullable = !matches!(column.ty, ColumnType::Array { .. }));
+        let evidence = evidence::of(&self.metadata, &self.nodes, &self.types, &types);
+        Ok(Inferred { schema, file_columns, dialect: None, evidence })
     }
 
     /// The rows of the file as blocks of at most `batch_rows` rows and `block_bytes` measured bytes. Rows are decoded
@@ -75,28 +142,22 @@ impl ParquetFile {
     /// rows alone do. Beyond 2 GiB of text in one column of them the file fails as `corrupt`. While a block is put
     /// together its memory is needed twice, and one decoded batch may wait for the next block.
     ///
+    /// `now` is what default expressions take for the time. If the plan has causes, every row is rejected with them,
+    /// with the texts of all columns that are bound and have a text. Sources are those of [`ParquetFile::shape`] or
+    /// [`ParquetFile::shape_for`] with this schema.
+    ///
     /// # Errors
-    /// `Data` with code `incompatible_type` or `unsupported_type` if a bound column cannot be converted without loss.
+    /// `Data` with code `incompatible_type` or `unsupported_type` if the plan overlooks that a bound column cannot be
+    /// converted without loss; `unsupported_codec`; `page_too_large` or `corrupt` for pages that claim too much.
     pub fn blocks(
         &self,
         schema: Arc<TableSchema>,
-        binding: Arc<Binding>,
+        plan: Arc<FilePlan>,
+        now: Timestamp,
         batch_rows: usize,
         block_bytes: usize,
     ) -> Result<ParquetBlocks, Failure> {
-        ParquetBlocks::open(self, schema, &binding, batch_rows.max(1), block_bytes.max(1))
-    }
-
-    /// Refuses bytes that stand for something of their own and would only be mistaken for text.
-    fn refuse_opaque(&self, root: usize) -> Result<(), DecodeError> {
-        let fields = self.metadata.parquet_schema().root_schema().get_fields();
-        let found = match fields.get(root).and_then(|field| field.get_basic_info().logical_type_ref()) {
-            Some(LogicalType::Bson) => "bson",
-            Some(LogicalType::Geometry { .. }) => "geometry",
-            Some(LogicalType::Geography { .. }) => "geography",
-            _ => return Ok(()),
-        };
-        Err(DecodeError::UnsupportedType { column: fields[root].name().to_owned(), found: found.to_owned() })
+        ParquetBlocks::open(self, schema, &plan, now, (batch_rows.max(1), block_bytes.max(1)))
     }
 
     /// About how many bytes one decoded row takes in memory, over all columns: at least 1. The average over the file;

@@ -15,11 +15,6 @@ pub(crate) fn uint64(cell: &[u8]) -> Option<u64> {
     magnitude(digits).filter(|value| !negative || *value == 0)
 }
 
-/// An integer of any width up to 64 bits.
-pub(crate) fn int<T: TryFrom<i64>>(cell: &[u8]) -> Option<T> {
-    int64(cell).and_then(|value| T::try_from(value).ok())
-}
-
 pub(super) fn sign(text: &[u8]) -> (bool, &[u8]) {
     match text.split_first() {
         Some((b'-', rest)) => (true, rest),

@@ -21,6 +21,21 @@ pub(crate) fn int64(cell: &[u8]) -> Option<i64> {
     number::int64(text).filter(|value| *value != 0 || text[0] != b'-')
 }
 
+/// As [`int64`], without anything below zero.
+pub(crate) fn uint64(cell: &[u8]) -> Option<u64> {
+    let text = trimmed(cell);
+    // A number of this spelling that is not negative begins with a digit; `-0` does not.
+    text.first().filter(|first| first.is_ascii_digit())?;
+    if is_plain_number(text) { number::uint64(text) } else { None }
+}
+
+/// A finite 32-bit float without a leading zero or a plus sign. Inference never takes this type for a text: a column
+/// of it was declared by a file with types.
+pub(crate) fn float32(cell: &[u8]) -> Option<f32> {
+    let text = trimmed(cell);
+    if is_plain_number(text) { number::float32(text) } else { None }
+}
+
 /// A finite float whose significant digits come back out of the nearest 64-bit float.
 pub(crate) fn float64(cell: &[u8]) -> Option<f64> {
     let text = trimmed(cell);

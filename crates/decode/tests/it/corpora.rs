@@ -8,15 +8,18 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use connector_core::block::Block;
+use connector_core::csv::CsvSettings;
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::schema::{Column, TableSchema};
 use connector_core::types::ColumnType;
 use connector_decode::csv::{CsvOptions, Splitter, read_header};
 use connector_decode::parquet::ParquetSource;
 use connector_decode::{Pool, infer};
+use jiff::Timestamp;
 
 use crate::hostile_parquet::read_on_pool;
-use crate::support::{check_block, records};
+use crate::parquet_values;
+use crate::support::{check_block, plain_plan, records};
 
 fn corpora() -> Option<PathBuf> {
     let found = std::env::var_os("CORPORA_DIR").map(PathBuf::from);
@@ -38,14 +41,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn read_csv(bytes: &Bytes) -> Result<Vec<Vec<String>>, &'static str> {
     let options = CsvOptions::default();
     let header = read_header(bytes, true, &options).map_err(|error| error.code)?.expect("the whole file");
-    infer::csv(bytes, true, &options).map_err(|error| error.code)?;
-    let columns = 0..header.columns.len();
-    let schema = columns
-        .clone()
+    let sample = infer::Sample { head: bytes.clone(), whole_file: true, pieces: Vec::new() };
+    infer::csv(&sample, &CsvSettings::default()).map_err(|error| error.code)?;
+    let schema = (0..header.columns.len())
         .map(|index| Column { nullable: false, ..Column::nullable(format!("c{index}"), ColumnType::String) });
     let schema = TableSchema::new(schema.collect());
-    let binding = connector_core::binding::Binding { sources: columns.collect(), file_columns: header.columns.len() };
-    let decoder = connector_decode::csv::CsvDecoder::new(Arc::new(schema), Arc::new(binding), &options);
+    let (schema, plan) = (Arc::new(schema), Arc::new(plain_plan(header.columns.len())));
+    let decoder = connector_decode::csv::CsvDecoder::new(schema, plan, &options, Timestamp::UNIX_EPOCH);
     let mut splitter = Splitter::after_header(&options, &header);
     for piece in bytes[header.body_offset..].chunks(1_000) {
         splitter.push(Bytes::copy_from_slice(piece));
@@ -135,9 +137,32 @@ async fn parquet_files_are_read_or_refused_and_no_panic_escapes() {
                     assert_eq!(error.class, ErrorClass::Data, "{}", path.display());
                 }
             }
+            if let Some(wanted) = parquet_values::wanted() {
+                write_down(&pool, &path, &wanted).await;
+            }
             check_known(&path, outcome);
         }
     }
+    assert!(peak_memory_mib().is_none_or(|mib| mib < 1_024), "{:?} MiB", peak_memory_mib());
+}
+
+async fn write_down(pool: &Pool, path: &Path, folder: &Path) {
+    std::fs::create_dir_all(folder).expect("creates");
+    let parent = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let name = format!("{parent}__{}", path.file_name().unwrap_or_default().to_string_lossy());
+    let (job_path, job_name, job_folder) = (path.to_owned(), name.clone(), folder.to_owned());
+    let answer = pool.run(move || parquet_values::write_down(&job_path, &job_name, &job_folder)).await;
+    if let Err(lost) = answer {
+        let line = parquet_values::refused(&name, &lost.into());
+        std::fs::write(folder.join(format!("{name}.jsonl")), format!("{line}\n")).expect("writes");
+    }
+}
+
+/// The most memory that this process has ever had, if the system says.
+fn peak_memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1_024)
 }
 
 /// What is known of some of the files, by name.
@@ -158,7 +183,7 @@ fn check_known(path: &Path, outcome: Result<Vec<Block>, Failure>) {
             let wanted = [1_704_141_296_123_456, 1_704_070_800_000_000, 253_402_225_200_000_000, 1_735_599_600_000_000];
             assert_eq!(times.values()[..4], wanted);
             assert!(times.is_null(4));
-            assert_eq!(blocks[0].rejected.iter().map(|row| row.ordinal).collect::<Vec<_>>(), [5]);
+            assert_eq!(blocks[0].rejected.ordinals, [5]);
         }
         _ if name.starts_with("crs-") || name.starts_with("geography-") => {
             assert_eq!(outcome.expect_err("geometry is no text").code, "unsupported_type");

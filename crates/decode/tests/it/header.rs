@@ -1,5 +1,6 @@
 //! Headers, and files that are no UTF-8 CSV.
 
+use connector_core::csv::CsvDialect;
 use connector_decode::csv::{CsvOptions, read_header};
 
 use crate::support::names;
@@ -92,4 +93,52 @@ fn limits_of_the_header_are_held() {
     let options = CsvOptions { max_record_bytes: 8, ..CsvOptions::default() };
     let error = read_header(b"aaaaaaaaaaaaaa", false, &options).expect_err("too long");
     assert_eq!(error.code, "record_too_long");
+}
+
+#[test]
+fn a_file_without_a_header_has_columns_by_position_and_keeps_its_first_record() {
+    let options = CsvOptions::new(CsvDialect { header: false, ..CsvDialect::default() });
+    let cases: [(&[u8], usize, usize, u64); 5] = [
+        (b"1,2\n3,4\n", 2, 0, 1),
+        (b"\xEF\xBB\xBF\n\r\n\"1\n\",2,\n", 3, 6, 3),
+        (b"a;b\n", 1, 0, 1),
+        (b"\xFF,\0", 2, 0, 1),
+        (b"\"\"\n", 1, 0, 1),
+    ];
+    for (text, columns, body_offset, body_line) in cases {
+        let header = read_header(text, true, &options).expect("reads").expect("whole");
+        let wanted: Vec<String> = (1..=columns).map(|index| format!("column_{index}")).collect();
+        assert_eq!((header.columns, header.body_offset, header.body_line), (wanted, body_offset, body_line));
+    }
+    assert_eq!(read_header(b"1,2", false, &options).expect("reads"), None, "the first record may go on");
+    assert_eq!(read_header(b"\n", true, &options).expect_err("no record").code, "no_header");
+}
+
+#[test]
+fn skipped_lines_are_those_between_line_ends_whatever_is_in_them() {
+    let options = |skip_lines| CsvOptions::new(CsvDialect { skip_lines, ..CsvDialect::default() });
+    let text = b"\xEF\xBB\xBFreport \"x\r\n\n# \xFF\ra,b\n1,2\n";
+    let header = read_header(text, true, &options(3)).expect("reads").expect("whole");
+    assert_eq!((header.columns, header.body_offset, header.body_line), (names(&["a", "b"]), 23, 5));
+    for length in 0..text.len() - 4 {
+        assert_eq!(read_header(&text[..length], false, &options(3)).expect("reads"), None, "{length} bytes");
+    }
+    assert_eq!(read_header(text, true, &options(5)).expect_err("nothing left").code, "no_header");
+    assert_eq!(read_header(text, true, &options(6)).expect_err("nothing left").code, "no_header");
+    let short = CsvOptions { max_record_bytes: 5, ..options(1) };
+    assert_eq!(read_header(b"too long a line", false, &short).expect_err("too long").code, "record_too_long");
+}
+
+#[test]
+fn a_header_with_another_usual_delimiter_is_refused_unless_it_is_in_quotes() {
+    let options = |delimiter| CsvOptions::new(CsvDialect { delimiter, ..CsvDialect::default() });
+    for (delimiter, text) in [(b',', "a;b\n"), (b',', "a\tb"), (b',', "a|b"), (b';', "a,b\n"), (b'\t', "a;b")] {
+        let error = read_header(text.as_bytes(), true, &options(delimiter)).expect_err("refused");
+        assert_eq!(error.code, "delimiter", "{text}");
+        let expected = format!("{:?}", char::from(delimiter));
+        assert!(error.message.contains(&expected) && error.message.contains("IMPORT_CSV_DELIMITER"), "{error}");
+    }
+    for (delimiter, text) in [(b';', "a;b,c\n"), (b',', "\"a;b\"\n"), (b'|', "a b")] {
+        assert!(read_header(text.as_bytes(), true, &options(delimiter)).is_ok(), "{text}");
+    }
 }

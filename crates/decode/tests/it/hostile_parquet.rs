@@ -21,7 +21,7 @@ pub async fn read_on_pool(pool: &Pool, source: ParquetSource) -> Result<Vec<Bloc
     Ok(blocks)
 }
 
-fn small_file() -> (Bytes, Vec<RecordBatch>) {
+pub fn small_file() -> (Bytes, Vec<RecordBatch>) {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..50));
     let names: ArrayRef =
         Arc::new(StringArray::from_iter((0..50).map(|row| (row % 5 != 0).then(|| format!("n{}", row % 7)))));
@@ -95,7 +95,7 @@ async fn frames_that_lie_are_refused_by_name() {
 }
 
 /// The file with another footer, whose row groups claim `change` rows more or less, as does the whole.
-fn with_row_lie(bytes: &Bytes, change: i64) -> Bytes {
+pub fn with_row_lie(bytes: &Bytes, change: i64) -> Bytes {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes).expect("a footer");
     let mut builder = metadata.clone().into_builder();
     let mut groups = builder.take_row_groups();

@@ -1,11 +1,24 @@
 //! Tests of the crate from outside: one binary.
 
+mod cases_compress;
+mod cases_csv;
+mod cases_infer;
+mod cases_ndjson;
+mod cases_parquet;
+mod compress;
 #[cfg(test)]
 mod corpora;
+mod csv_absent;
 mod csv_decode;
+mod csv_properties;
 mod header;
 mod hostile_parquet;
 mod infer;
+mod ndjson;
 mod parquet_files;
+mod parquet_types;
+mod parquet_values;
+mod path;
+mod reference;
 mod splitter;
 mod support;

@@ -5,25 +5,27 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
-    Float64Array, Int8Array, Int32Array, Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray,
-    StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt32Array, UInt64Array,
+    Float64Array, Int8Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use bytes::Bytes;
 use connector_core::block::Block;
+use connector_core::evolve::{EvolutionRules, Planner};
 use connector_core::schema::{Column, TableSchema};
 use connector_core::types::ColumnType;
 use connector_decode::parquet::{ParquetFile, ParquetSource};
+use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{Int96, Int96Type};
+use parquet::data_type::{ByteArray, ByteArrayType, Int96, Int96Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use crate::support::{check_block, column, messages, read_all, read_as};
+use crate::support::{check_block, column, messages, plan, read_all, read_as};
 
 pub fn write(columns: Vec<(&str, ArrayRef)>, row_group: usize) -> Bytes {
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
@@ -46,11 +48,12 @@ fn one(array: impl Array + 'static) -> ParquetFile {
 /// Reads the one column of a file as this type, nullable, in one block.
 fn cast(file: &ParquetFile, ty: ColumnType) -> Result<Block, &'static str> {
     let schema = TableSchema::new(vec![Column::nullable("c", ty)]);
+    let arrow = schema.columns[0].ty.arrow();
     let mut blocks = read_as(file, schema, 1_000).map_err(|error| error.code)?;
     assert_eq!(blocks.len(), 1);
     let block = blocks.remove(0);
     check_block(&block);
-    assert_eq!(block.rows.column(0).data_type(), &ty.arrow());
+    assert_eq!(block.rows.column(0).data_type(), &arrow);
     Ok(block)
 }
 
@@ -100,14 +103,15 @@ fn strings_in_every_arrow_spelling_are_strings() {
         one(wanted.clone()),
     ];
     for file in files {
-        assert_eq!(file.infer().expect("infers").columns[0].ty, ColumnType::String);
+        assert_eq!(file.infer().expect("infers").schema.columns[0].ty, ColumnType::String);
         let block = cast(&file, ColumnType::String).expect("reads");
         assert_eq!(block.rows.column(0).as_string::<i32>(), &wanted);
     }
     let bad = one(BinaryArray::from(vec![&b"ok"[..], b"\xFF"]));
     let block = cast(&bad, ColumnType::String).expect("reads");
-    assert_eq!(messages(&block), [(1, vec!["value '\u{fffd}' on column 'c' is not String".to_owned()])]);
-    assert_eq!(block.rejected[0].raw, None);
+    let columns = [Column::nullable("c", ColumnType::String)];
+    assert_eq!(messages(&block, &columns), [(1, vec!["value '\u{fffd}' on column 'c' is not String".to_owned()])]);
+    assert!(block.rejected.raw.is_null(0), "there is no raw record in Parquet");
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn integers_go_into_every_type_that_holds_them_and_no_other() {
     ];
     for (file, types) in fits {
         for ty in types {
-            let block = cast(file, ty).unwrap_or_else(|code| panic!("{ty}: {code}"));
+            let block = cast(file, ty.clone()).unwrap_or_else(|code| panic!("{ty}: {code}"));
             assert_eq!((block.rows.num_rows(), block.rows.column(0).null_count()), (2, 0), "{ty}");
         }
     }
@@ -144,7 +148,7 @@ fn integers_go_into_every_type_that_holds_them_and_no_other() {
     ];
     for (file, types) in refused {
         for ty in types {
-            assert_eq!(cast(file, ty).expect_err("refused"), "incompatible_type", "{ty}");
+            assert_eq!(cast(file, ty.clone()).expect_err("refused"), "incompatible_type", "{ty}");
         }
     }
     let block = cast(&huge, T::UInt64).expect("reads");
@@ -160,7 +164,7 @@ fn floats_and_decimals_only_widen() {
     assert!(cast(&single, T::Float64).is_ok() && cast(&single, T::Float32).is_ok());
     assert_eq!(cast(&one(Float64Array::from(vec![0.1])), T::Float32).expect_err("narrower"), "incompatible_type");
     let money = one(Decimal128Array::from(vec![-12_345]).with_precision_and_scale(5, 2).expect("fits"));
-    assert_eq!(money.infer().expect("infers").columns[0].ty, T::Decimal { precision: 5, scale: 2 });
+    assert_eq!(money.infer().expect("infers").schema.columns[0].ty, T::Decimal { precision: 5, scale: 2 });
     let value = |precision, scale| {
         let block = cast(&money, T::Decimal { precision, scale })?;
         Ok(block.rows.column(0).as_primitive::<Decimal128Type>().value(0))
@@ -179,19 +183,19 @@ fn timestamps_of_every_unit_are_exact_or_their_row_is_bad() {
     let micros = ColumnType::DateTime64 { precision: 6 };
 
     let nanos = one(TimestampNanosecondArray::from(vec![Some(1_000), Some(-1_000), Some(1_001), None]));
-    let block = cast(&nanos, micros).expect("reads");
+    let block = cast(&nanos, micros.clone()).expect("reads");
     assert_eq!(times(&block)[..2], [1, -1]);
-    assert_eq!(block.rejected.iter().map(|row| row.ordinal).collect::<Vec<_>>(), [2]);
-    let text = &block.rejected[0].errors[0].message;
-    assert!(text.starts_with("value '1970-01-01T00:00:00.000001001' on column 'c' is not DateTime64(6)"), "{text}");
+    assert_eq!(block.rejected.ordinals, [2]);
+    let text = &messages(&block, &[Column::nullable("c", micros.clone())])[0].1[0];
+    assert_eq!(text, "value '1970-01-01T00:00:00.000001001' on column 'c' is not DateTime64(6)");
 
     let millis = one(TimestampMillisecondArray::from(vec![1, -86_400_000, i64::MAX]).with_timezone("UTC"));
-    assert_eq!(millis.infer().expect("infers").columns[0].ty, ColumnType::DateTime64 { precision: 3 });
+    assert_eq!(millis.infer().expect("infers").schema.columns[0].ty, ColumnType::DateTime64 { precision: 3 });
     let block = cast(&millis, micros).expect("reads");
     assert_eq!((times(&block), block.rejected.len()), (vec![1_000, -86_400_000_000], 1));
 
     let seconds = one(TimestampSecondArray::from(vec![5, i64::MAX]));
-    assert_eq!(seconds.infer().expect("infers").columns[0].ty, ColumnType::DateTime);
+    assert_eq!(seconds.infer().expect("infers").schema.columns[0].ty, ColumnType::DateTime);
     let block = cast(&seconds, ColumnType::DateTime).expect("reads");
     assert_eq!((times(&block), block.rejected.len()), (vec![5_000_000], 1));
 
@@ -235,7 +239,7 @@ fn int96_is_exact_over_its_whole_range_and_never_wraps() {
     let block = cast(&file, ColumnType::DateTime64 { precision: 6 }).expect("reads");
     let times = block.rows.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
     assert_eq!(times, [1, -62_135_596_800_000_000, 253_402_300_799_999_999, 90_000_000_000]);
-    assert_eq!(block.rejected.iter().map(|row| row.ordinal).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(block.rejected.ordinals, [3, 4]);
 }
 
 #[test]
@@ -256,25 +260,42 @@ fn null_in_a_column_that_is_not_nullable_follows_the_rules_of_empty_cells() {
     assert!(!block.rows.schema().field(0).is_nullable());
     let block = read(None);
     check_block(&block);
-    assert_eq!(messages(&block), [(1, vec!["value NULL on column 'a' is not Int64".to_owned()])]);
+    let columns = [column("a", ColumnType::Int64, false, None)];
+    assert_eq!(messages(&block, &columns), [(1, vec!["value NULL on column 'a' is not Int64".to_owned()])]);
+}
+
+/// A file of a schema in Parquet's own language, whose only columns are byte arrays, and their values.
+pub fn byte_arrays(schema: &str, columns: &[&[&[u8]]]) -> Bytes {
+    let schema = Arc::new(parse_message_type(schema).expect("parses"));
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).expect("a writer");
+    let mut group = writer.next_row_group().expect("a group");
+    for values in columns {
+        let values: Vec<ByteArray> = values.iter().map(|value| value.to_vec().into()).collect();
+        let mut chunk = group.next_column().expect("no error").expect("a column");
+        chunk.typed::<ByteArrayType>().write_batch(&values, None, None).expect("writes");
+        chunk.close().expect("closes");
+    }
+    group.close().expect("closes");
+    writer.into_inner().expect("closes").into()
 }
 
 #[test]
 fn types_without_a_column_type_are_refused_unless_they_are_not_bound() {
-    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1)]), None]);
-    let times = Time64MicrosecondArray::from(vec![1, 2]);
-    for array in [Arc::new(lists) as ArrayRef, Arc::new(times)] {
-        let id: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
-        let bytes = write(vec![("odd", array), ("id", id)], 100);
+    for (kind, reason) in [("BSON", "bson"), ("GEOMETRY", "geometry"), ("GEOGRAPHY", "geography")] {
+        let schema = format!("message m {{ required binary odd ({kind}); required binary id (STRING); }}");
+        let bytes = byte_arrays(&schema, &[&[b"\x05\0\0\0\0", b"x"], &[b"1", b"2"]]);
         let file = ParquetFile::open(ParquetSource::Bytes(bytes)).expect("opens");
         let error = file.infer().expect_err("refused");
         assert_eq!(error.code, "unsupported_type");
-        assert!(error.message.contains("column 'odd'"), "{error}");
-        let reference = connector_core::ports::ReferenceFile { key: "k".into(), columns: file.columns() };
-        let schema = TableSchema::new(vec![Column::nullable("id", ColumnType::Int64)]);
-        let binding = connector_core::binding::bind(&schema, &file.columns(), Some(&reference)).expect("binds");
-        let blocks = file.blocks(Arc::new(schema), Arc::new(binding), 10, usize::MAX).expect("reads");
-        let rows: usize = blocks.map(|block| block.expect("reads").rows.num_rows()).sum();
+        assert!(error.message.contains("column 'odd'") && error.message.contains(reason), "{error}");
+        let shape = file.shape();
+        assert_eq!(shape.columns[0].ty, None);
+        let schema = TableSchema::new(vec![Column::nullable("odd", ColumnType::String)]);
+        let mut planner = Planner::new(schema.clone(), Vec::new(), None, EvolutionRules::default());
+        assert_eq!(planner.plan("k", &shape).causes[0].code, "incompatible_type", "planning knows it, too");
+        assert_eq!(read_as(&file, schema, 10).expect_err("refused").code, "unsupported_type");
+        let schema = TableSchema::new(vec![Column::nullable("id", ColumnType::String)]);
+        let rows: usize = read_as(&file, schema, 10).expect("reads").iter().map(|block| block.rows.num_rows()).sum();
         assert_eq!(rows, 2);
     }
 }
@@ -288,9 +309,9 @@ fn columns_may_change_places_and_two_may_share_a_source() {
         Column::nullable("id", ColumnType::Int64),
         Column::nullable("again", ColumnType::Int64),
     ]);
-    let binding = connector_core::binding::Binding { sources: vec![2, 0, 0], file_columns: 5 };
+    let plan = plan(vec![Some(2), Some(0), Some(0)], 5);
     let block = file
-        .blocks(Arc::new(schema), Arc::new(binding), 100, usize::MAX)
+        .blocks(Arc::new(schema), Arc::new(plan), Timestamp::UNIX_EPOCH, 100, usize::MAX)
         .expect("reads")
         .next()
         .expect("one")
@@ -333,13 +354,15 @@ fn a_block_is_bounded_in_measured_bytes_whatever_the_dictionary_hides() {
     let file = ParquetFile::open(ParquetSource::Bytes(bytes)).expect("opens");
     let schema =
         TableSchema::new(vec![Column::nullable("t", ColumnType::String), column("i", ColumnType::Int64, false, None)]);
-    let binding = Arc::new(connector_core::binding::Binding { sources: vec![0, 1], file_columns: 2 });
-    let blocks = |rows, bytes| file.blocks(Arc::new(schema.clone()), Arc::clone(&binding), rows, bytes).expect("reads");
+    let plan = Arc::new(plan(vec![Some(0), Some(1)], 2));
+    let now = Timestamp::UNIX_EPOCH;
+    let blocks =
+        |rows, bytes| file.blocks(Arc::new(schema.clone()), Arc::clone(&plan), now, rows, bytes).expect("reads");
     let (mut first, mut good) = (0, Vec::new());
     for block in blocks(65_536, 10 << 20) {
         let block = block.expect("reads");
         check_block(&block);
-        let measured = block.rows.get_array_memory_size();
+        let measured = block.memory_bytes();
         assert!(measured <= 11 << 20, "{measured} bytes in {} rows", block.records);
         let ordinals: Vec<u64> = block.row_ordinals(first).collect();
         let ids = block.rows.column(1).as_primitive::<Int64Type>().values();

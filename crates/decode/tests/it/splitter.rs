@@ -1,10 +1,12 @@
 //! The splitter against the `csv` crate.
 
 use bytes::Bytes;
+use connector_core::csv::CsvDialect;
 use connector_core::error::{ErrorClass, Failure};
 use connector_decode::csv::{CsvOptions, RawBlock, Splitter, read_header};
 use proptest::prelude::*;
 
+use crate::reference;
 use crate::support::{ends_in_quotes, records};
 
 /// Bytes that are mostly those with a meaning.
@@ -49,16 +51,14 @@ proptest! {
         sizes in prop::collection::vec(1usize..20, 1..5),
         target in 1usize..40,
     ) {
-        let answer = split(&input, &sizes, target, &CsvOptions::default());
-        if ends_in_quotes(&input) {
-            let error = answer.expect_err("an open quote");
-            prop_assert_eq!(error.code, "unterminated_quote");
-            return Ok(());
-        }
-        let blocks = answer.expect("splits");
+        let blocks = split(&input, &sizes, target, &CsvOptions::default()).expect("splits");
+        let reference = reference::read(&input, b',', Some(b'"'));
         let mut offset = 0;
         for (index, block) in blocks.iter().enumerate() {
             prop_assert_eq!(block.offset, offset);
+            prop_assert_eq!(block.line, reference.lines[offset as usize]);
+            let cut = if index + 1 == blocks.len() { reference.open_quote } else { None };
+            prop_assert_eq!(block.unterminated, cut);
             prop_assert!(!block.bytes.is_empty());
             // What is left at the end may be a block of its own and one record without a line end.
             let last = index + 1 == blocks.len();
@@ -69,6 +69,7 @@ proptest! {
         prop_assert_eq!(&joined, &input);
         let split_records: Vec<_> = blocks.iter().flat_map(|block| records(&block.bytes)).collect();
         prop_assert_eq!(split_records, records(&input));
+        prop_assert_eq!(reference.open_quote.is_some(), ends_in_quotes(&input));
     }
 
     #[test]
@@ -93,25 +94,26 @@ fn a_block_within_one_piece_shares_its_memory() {
 }
 
 #[test]
-fn an_open_quote_is_reported_where_it_opens_and_swallows_nothing() {
+fn an_open_quote_is_told_with_its_line_and_the_records_before_it_are_whole() {
     let text = b"a,b\n1,\"x\ny\"\n2,\"never\n3,4\n5,6\n";
     let options = CsvOptions::default();
     let header = read_header(text, true, &options).expect("reads").expect("a header");
     let mut splitter = Splitter::after_header(&options, &header);
     splitter.push(Bytes::from_static(text).slice(header.body_offset..));
     let block = splitter.next_block(1).expect("splits").expect("a block");
-    assert_eq!((&block.bytes[..], block.offset), (&b"1,\"x\ny\"\n"[..], 4));
-    let error = splitter.finish().expect_err("an open quote");
-    assert_eq!((error.class, error.code), (ErrorClass::Data, "unterminated_quote"));
-    assert!(error.message.contains("byte 14 (line 4)"), "{}", error.message);
+    assert_eq!((&block.bytes[..], block.offset, block.line), (&b"1,\"x\ny\"\n"[..], 4, 2));
+    assert_eq!(block.unterminated, None);
+    let block = splitter.finish().expect("splits").expect("a block");
+    assert_eq!((&block.bytes[..], block.offset, block.line), (&b"2,\"never\n3,4\n5,6\n"[..], 12, 4));
+    assert_eq!(block.unterminated, Some(4));
 }
 
 #[test]
 fn lines_are_counted_over_all_line_ends_and_piece_borders() {
     let text = b"a\r\nb\rc\nd\r\n\"open";
     for size in 1..text.len() {
-        let error = split(text, &[size], 1, &CsvOptions::default()).expect_err("an open quote");
-        assert!(error.message.contains("byte 10 (line 5)"), "pieces of {size}: {}", error.message);
+        let blocks = split(text, &[size], 1, &CsvOptions::default()).expect("splits");
+        assert_eq!(blocks.last().and_then(|block| block.unterminated), Some(5), "pieces of {size}");
     }
 }
 
@@ -130,8 +132,11 @@ fn a_record_that_is_too_long_is_refused_before_it_is_whole() {
 
 #[test]
 fn other_delimiters_and_quotes_are_honoured() {
-    let options = CsvOptions { delimiter: b';', quote: b'\'', ..CsvOptions::default() };
-    let blocks = split(b"a;'b\nc'\nd,'e\n", &[4], 1, &options).expect("splits");
+    let options = |quote| CsvOptions::new(CsvDialect { delimiter: b';', quote, ..CsvDialect::default() });
+    let blocks = split(b"a;'b\nc'\nd,'e\n", &[4], 1, &options(Some(b'\''))).expect("splits");
     let texts: Vec<&[u8]> = blocks.iter().map(|block| &block.bytes[..]).collect();
     assert_eq!(texts, [&b"a;'b\nc'\n"[..], b"d,'e\n"]);
+    let blocks = split(b"a;'b\n\"c\nd\"", &[4], 1, &options(None)).expect("splits");
+    let texts: Vec<&[u8]> = blocks.iter().map(|block| &block.bytes[..]).collect();
+    assert_eq!(texts, [&b"a;'b\n"[..], b"\"c\n", b"d\""]);
 }

@@ -7,52 +7,8 @@ use delta_kernel::committer::FileSystemCommitter;
 use delta_kernel::schema::{ArrayType, DataType, StructField, StructType};
 use delta_kernel::transaction::create_table::create_table;
 
+use super::types::every_type;
 use super::*;
-
-/// One column of each type, with everything that a column can have.
-pub(super) fn every_type() -> TableSchema {
-    let types = [
-        ColumnType::Int8,
-        ColumnType::Int16,
-        ColumnType::Int32,
-        ColumnType::Int64,
-        ColumnType::UInt8,
-        ColumnType::UInt16,
-        ColumnType::UInt32,
-        ColumnType::UInt64,
-        ColumnType::Float32,
-        ColumnType::Float64,
-        ColumnType::Bool,
-        ColumnType::Date,
-        ColumnType::DateTime,
-        ColumnType::DateTime64 { precision: 0 },
-        ColumnType::DateTime64 { precision: 3 },
-        ColumnType::DateTime64 { precision: 6 },
-        ColumnType::Decimal { precision: 1, scale: 0 },
-        ColumnType::Decimal { precision: 9, scale: 2 },
-        ColumnType::Decimal { precision: 18, scale: 18 },
-        ColumnType::Decimal { precision: 38, scale: 10 },
-        ColumnType::String,
-    ];
-    let mut columns: Vec<Column> =
-        types.into_iter().enumerate().map(|(index, ty)| Column::nullable(format!("c{index}"), ty)).collect();
-    columns.push(Column {
-        name: "first_name_ü".into(),
-        source: "first \"name\" / ü".into(),
-        ty: ColumnType::String,
-        nullable: false,
-        default: Some(String::new()),
-    });
-    let numbers = [("7", ColumnType::UInt16), ("true", ColumnType::Bool), ("null", ColumnType::String)];
-    columns.extend(numbers.map(|(text, ty)| Column {
-        name: format!("d_{text}"),
-        source: text.into(),
-        ty,
-        nullable: false,
-        default: Some(text.into()),
-    }));
-    TableSchema::new(columns)
-}
 
 #[test]
 fn a_schema_reads_back_as_it_was_created() {
@@ -127,6 +83,7 @@ fn a_table_of_another_program_has_no_import_and_keeps_the_columns_that_we_know()
         StructField::nullable("n", DataType::LONG),
         StructField::nullable("t", DataType::TIMESTAMP),
         StructField::nullable("xs", ArrayType::new(DataType::LONG, true)),
+        StructField::nullable("xss", ArrayType::new(ArrayType::new(DataType::LONG, true), true)),
     ];
     let schema = Arc::new(StructType::try_new(fields).expect("a schema"));
     std::fs::create_dir(&bench.root).expect("a folder");
@@ -138,8 +95,11 @@ fn a_table_of_another_program_has_no_import_and_keeps_the_columns_that_we_know()
     assert!(made.is_committed());
     let facts = bench.facts();
     assert_eq!((facts.import, facts.committed_seq, facts.committed_uuid), (None, 0, None));
-    let columns =
-        vec![Column::nullable("n", ColumnType::Int64), Column::nullable("t", ColumnType::DateTime64 { precision: 6 })];
+    let columns = vec![
+        Column::nullable("n", ColumnType::Int64),
+        Column::nullable("t", ColumnType::DateTime64 { precision: 6 }),
+        Column::nullable("xs", ColumnType::Array { element: Box::new(ColumnType::Int64), nullable: true }),
+    ];
     assert_eq!(facts.schema, TableSchema::new(columns));
     let commit = bench.batch(1, vec![]);
     assert_eq!(bench.commit(&bench.table(), &commit), Ok(CommitAnswer::Conflict));

@@ -20,7 +20,7 @@ use super::*;
 
 /// What happens to one access of a log entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     /// The put fails and wrote nothing.
     Before,
     /// The put fails although it has written.
@@ -36,7 +36,7 @@ enum Fault {
 }
 
 #[derive(Debug)]
-struct FaultyStore {
+pub(super) struct FaultyStore {
     disk: LocalFileSystem,
     puts: Mutex<VecDeque<Fault>>,
     unreadable: Mutex<bool>,
@@ -48,11 +48,11 @@ impl FaultyStore {
         Arc::new(Self { disk, puts: Mutex::default(), unreadable: Mutex::default() })
     }
 
-    fn plan(&self, faults: &[Fault]) {
+    pub(super) fn plan(&self, faults: &[Fault]) {
         *self.puts.lock().unwrap_or_else(PoisonError::into_inner) = faults.iter().copied().collect();
     }
 
-    fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.puts.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
@@ -131,7 +131,7 @@ impl ObjectStore for FaultyStore {
     }
 }
 
-fn faulty() -> (Bench, Arc<FaultyStore>, DeltaTable) {
+pub(super) fn faulty() -> (Bench, Arc<FaultyStore>, DeltaTable) {
     let bench = Bench::new();
     bench.created();
     let store = FaultyStore::new();

@@ -3,8 +3,13 @@
 mod commits;
 mod contract;
 mod data_files;
+mod evolution;
 mod faults;
+mod partitions;
+mod quarantine;
 mod sample;
+mod scans;
+mod types;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,7 +74,7 @@ impl Bench {
     }
 
     fn batch(&self, seq: BatchSeq, files: Vec<StagedFile>) -> TableCommit {
-        TableCommit { import: self.import, seq, batch_uuid: BatchUuid::mint(), files }
+        TableCommit { import: self.import, seq, batch_uuid: BatchUuid::mint(), files, add_columns: vec![] }
     }
 
     fn commit(&self, table: &DeltaTable, commit: &TableCommit) -> PortResult<CommitAnswer> {
@@ -134,8 +139,7 @@ impl Bench {
 }
 
 fn small_schema() -> TableSchema {
-    let id = Column { nullable: false, ..Column::nullable("id", ColumnType::Int64) };
-    TableSchema::new(vec![id, Column::nullable("name", ColumnType::String)])
+    TableSchema::new(vec![Column::required("id", ColumnType::Int64), Column::nullable("name", ColumnType::String)])
 }
 
 /// Rows of [`small_schema`] with ids `from..to`; every third name is NULL.
@@ -155,7 +159,22 @@ fn stage(table: &DeltaTable, from: i64, to: i64) -> StagedFile {
     let ordinals: Vec<u64> = (0..to.abs_diff(from)).collect();
     let mut writer = table.open_writer(&small_schema()).expect("a writer");
     writer.write(&small_rows(from, to), &origin("a/b.csv"), &ordinals).expect("written");
-    writer.finish().expect("finished").expect("rows")
+    only(writer.finish())
+}
+
+/// The one file that a writer has made.
+fn only(files: PortResult<Vec<StagedFile>>) -> StagedFile {
+    let files = files.expect("finished");
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.into_iter().next().expect("one")
+}
+
+/// Writes rows with ordinals from 0.
+fn write_all(table: &DeltaTable, schema: &TableSchema, rows: &RecordBatch) -> Vec<StagedFile> {
+    let ordinals: Vec<u64> = (0..rows.num_rows() as u64).collect();
+    let mut writer = boxed(table, schema);
+    writer.write(rows, &origin("k"), &ordinals).expect("written");
+    writer.finish().expect("finished")
 }
 
 fn has_entries(path: &Path) -> bool {

@@ -2,11 +2,18 @@
 
 mod batch_tests;
 mod claim_tests;
+mod failure_tests;
+mod guard_tests;
+mod history_tests;
+mod life;
 mod model;
 mod open_tests;
 mod page_tests;
 mod plan_tests;
 mod property_tests;
+mod reader_tests;
+mod schema_tests;
+mod upgrade_tests;
 mod watermark_tests;
 
 use std::collections::BTreeMap;
@@ -19,8 +26,8 @@ use connector_core::error::Failure;
 use connector_core::ids::{BatchId, BatchUuid, ImportName};
 use connector_core::object::ListedObject;
 use connector_core::ports::{
-    ClaimAnswer, ClaimedBatch, FileOutcome, FileResult, ImportCounts, Ledger, PageOutcome, SelectedObject, StagedBatch,
-    StagedFile,
+    ClaimAnswer, ClaimedBatch, FileOutcome, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome,
+    SelectedObject, StagedBatch, StagedFile,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -60,11 +67,22 @@ pub(crate) fn archived(mut selected: SelectedObject) -> SelectedObject {
 }
 
 pub(crate) fn ingested() -> FileOutcome {
-    FileOutcome::Ingested { rows: 7 }
+    FileOutcome::Ingested { rows: 7, rows_quarantined: 0 }
+}
+
+/// Ingested, but for two rows.
+pub(crate) fn partly() -> FileOutcome {
+    FileOutcome::Ingested { rows: 7, rows_quarantined: 2 }
+}
+
+/// None of its four rows fits.
+pub(crate) fn quarantined() -> FileOutcome {
+    let message = "the file lacks column 'n'".into();
+    FileOutcome::Quarantined { code: "missing_column", message, rows_quarantined: 4 }
 }
 
 pub(crate) fn failed() -> FileOutcome {
-    FileOutcome::Failed { code: "bad_rows", message: "value 'x' on column 'n' is not Int64".into(), rows_rejected: 3 }
+    FileOutcome::Failed { code: "bad_quotes", message: "line 7: a quote is never closed".into() }
 }
 
 pub(crate) fn deferred(until: i64) -> FileOutcome {
@@ -80,13 +98,27 @@ pub(crate) fn results(batch: &ClaimedBatch, outcome: impl Fn(&str) -> Option<Fil
     batch.files.iter().filter_map(|file| outcome(&file.key).map(|outcome| one(file.id, outcome))).collect()
 }
 
+/// One data file for each table that gets rows.
 pub(crate) fn staged(results: Vec<FileResult>) -> StagedBatch {
-    let rows = results.iter().map(crate::batch::rows_ingested).sum();
-    let files = match rows {
+    let sum = |of: fn(&FileOutcome) -> u64| results.iter().map(|result| of(&result.outcome)).sum();
+    let (rows, rows_quarantined) = (sum(FileOutcome::rows), sum(FileOutcome::rows_quarantined));
+    let file = |path: &str, rows: u64| match rows {
         0 => vec![],
-        rows => vec![StagedFile { path: "part-1.parquet".into(), bytes: 99, rows, stats: "{\"numRecords\":7}".into() }],
+        rows => vec![data_file(path, rows)],
     };
-    StagedBatch { files, results, rows }
+    StagedBatch {
+        files: file("part-1.parquet", rows),
+        quarantine: file("part-2.parquet", rows_quarantined),
+        results,
+        rows,
+        rows_quarantined,
+        added: vec![],
+        quarantine_added: vec![],
+    }
+}
+
+pub(crate) fn data_file(path: &str, rows: u64) -> StagedFile {
+    StagedFile { path: path.into(), bytes: 99, rows, stats: "{\"numRecords\":7}".into(), partition: None }
 }
 
 /// A ledger with one import, and the calls on it in short form.
@@ -154,6 +186,10 @@ impl House {
         wait(self.ledger.abandon(&self.import, batch.seq)).unwrap();
     }
 
+    pub fn record(&self) -> ImportRecord {
+        wait(self.ledger.open_import(&self.import, BUCKET)).unwrap()
+    }
+
     pub fn finish_scan(&self, now: i64) {
         wait(self.ledger.finish_scan(&self.import, at(now))).unwrap();
     }
@@ -171,6 +207,12 @@ impl House {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         };
+        wait(self.ledger.read("look", read)).unwrap()
+    }
+
+    /// One number from the tables.
+    pub fn number(&self, sql: &'static str) -> i64 {
+        let read = move |db: &rusqlite::Connection| Ok(db.query_row(sql, [], |row| row.get(0))?);
         wait(self.ledger.read("look", read)).unwrap()
     }
 

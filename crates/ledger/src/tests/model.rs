@@ -1,6 +1,7 @@
 //! What the ledger should do, said as plainly as possible: one list of objects, searched from end to end.
 
 use connector_core::claim::TickState;
+use connector_core::guard::Streak;
 
 use super::{TICK, at};
 
@@ -19,7 +20,8 @@ pub(crate) struct Object {
 /// How a model's file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    Ingested { rows: u64 },
+    Ingested { rows: u64, bad: u64 },
+    Quarantined { bad: u64 },
     Failed,
     Deferred { until: i64 },
     Gone,
@@ -41,12 +43,26 @@ pub(crate) struct Model {
     pub watermark: Option<(i64, String)>,
     pub committed: i64,
     pub rows: u64,
-    pub rejected: u64,
+    pub quarantined: u64,
+    pub streak: Streak,
     pub late: u64,
     pub tick: TickState,
     /// Indexes of the files of the open batch, in claim order.
     pub open: Option<Vec<usize>>,
-    pub staged: Option<Vec<(usize, End)>>,
+    pub staged: Option<Staged>,
+    pub paused: bool,
+    /// The guard has paused it.
+    pub tripped: bool,
+    pub waived: bool,
+    /// Columns that batches have added, one schema version each.
+    pub added: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Staged {
+    pub ends: Vec<(usize, End)>,
+    /// A column that the batch adds.
+    pub added: Option<String>,
 }
 
 impl Model {
@@ -153,31 +169,13 @@ impl Model {
     }
 
     /// Ends the open batch. Files without an end go back.
-    pub fn end(&mut self, ends: &[(usize, End)], commit: bool) {
+    pub fn end(&mut self, ends: &[(usize, End)]) {
         let open = self.open.take().unwrap_or_default();
         self.staged = None;
-        for &(n, end) in ends {
-            match end {
-                End::Ingested { rows } => {
-                    self.rows += rows;
-                    set(&mut self.objects[n], "ingested", None);
-                    let key = self.objects[n].key.clone();
-                    for other in self.objects.iter_mut().filter(|other| other.key == key) {
-                        if ["pending", "deferred"].contains(&other.state) {
-                            set(other, "skipped", Some("overwrite"));
-                        }
-                    }
-                }
-                End::Failed => {
-                    self.rejected += 3;
-                    set(&mut self.objects[n], "failed", None);
-                }
-                End::Gone => set(&mut self.objects[n], "gone", None),
-                End::Deferred { until } => {
-                    set(&mut self.objects[n], "pending", None);
-                    self.objects[n].not_before = Some(until);
-                    self.objects[n].attempts += 1;
-                }
+        // In the order of the claim, however they are given.
+        for &n in &open {
+            if let Some(&(_, end)) = ends.iter().find(|(of, _)| *of == n) {
+                self.end_file(n, end);
             }
         }
         for n in open {
@@ -193,7 +191,70 @@ impl Model {
                 self.objects[n].reclaimed = true;
             }
         }
-        self.committed += i64::from(commit);
+    }
+
+    fn end_file(&mut self, n: usize, end: End) {
+        match end {
+            End::Ingested { rows, bad } => {
+                self.rows += rows;
+                self.quarantined += bad;
+                self.streak = Streak::default();
+                set(&mut self.objects[n], "ingested", None);
+                let key = self.objects[n].key.clone();
+                for other in self.objects.iter_mut().filter(|other| other.key == key) {
+                    match other.state {
+                        "pending" | "deferred" => set(other, "skipped", Some("overwrite")),
+                        "failed" | "quarantined" => other.reason = Some("replaced"),
+                        _ => {}
+                    }
+                }
+            }
+            End::Quarantined { bad } => {
+                self.quarantined += bad;
+                self.streak.files += 1;
+                self.streak.bytes += 10;
+                set(&mut self.objects[n], "quarantined", None);
+            }
+            End::Failed => set(&mut self.objects[n], "failed", None),
+            End::Gone => set(&mut self.objects[n], "gone", None),
+            End::Deferred { until } => {
+                set(&mut self.objects[n], "pending", None);
+                self.objects[n].not_before = Some(until);
+                self.objects[n].attempts += 1;
+            }
+        }
+    }
+
+    pub fn commit(&mut self, staged: &Staged) {
+        self.end(&staged.ends);
+        self.added.extend(staged.added.clone());
+        self.waived = false;
+        self.committed += 1;
+    }
+
+    pub fn trip(&mut self) {
+        self.end(&[]);
+        (self.paused, self.tripped, self.waived) = (true, true, false);
+    }
+
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if !paused {
+            self.waived |= self.tripped;
+            self.tripped = false;
+        }
+    }
+
+    /// Keys of the files that did not fit and whose key was not ingested since, sorted.
+    pub fn failures(&self) -> Vec<String> {
+        let mut failures: Vec<String> = self
+            .objects
+            .iter()
+            .filter(|object| ["failed", "quarantined"].contains(&object.state) && object.reason.is_none())
+            .map(|object| object.key.clone())
+            .collect();
+        failures.sort();
+        failures
     }
 
     pub fn advance_watermark(&mut self) {

@@ -19,7 +19,7 @@ fn a_new_object_is_pending_and_listing_it_again_changes_nothing() {
     let batch = house.claim_all(1_000);
     assert_eq!(house.page(&[object("a", "1", 5)]).known, 1);
     assert_eq!(house.state("a 1"), "claimed");
-    for (outcome, state) in [(failed(), "failed"), (ingested(), "ingested")] {
+    for (outcome, state) in [(failed(), "failed"), (quarantined(), "quarantined"), (ingested(), "ingested")] {
         let mut house = House::new();
         house.page(&[object("a", "1", 5)]);
         let batch = house.claim_all(1_000);
@@ -149,19 +149,32 @@ fn a_key_that_was_ingested_is_not_read_again_with_other_bytes() {
 }
 
 #[test]
-fn a_key_whose_earlier_version_brought_nothing_is_read_with_its_new_bytes() {
-    for outcome in [failed(), gone()] {
+fn a_key_of_which_no_row_is_in_the_table_is_read_with_its_new_bytes() {
+    for outcome in [failed(), gone(), quarantined()] {
         let mut house = House::new();
         house.page(&[object("a", "1", 5)]);
         let batch = house.claim_all(1_000);
-        house.settle(&batch, |_| Some(outcome.clone()), 1_000);
+        house.commit(&batch, |_| Some(outcome.clone()), 1_000);
         assert_eq!(house.page(&[object("a", "2", 6)]).new, 1);
         assert_eq!(house.state("a 2"), "pending");
+        let batch = house.claim_all(1_000);
+        house.commit(&batch, |_| Some(ingested()), 1_000);
+        assert_eq!(house.page(&[object("a", "3", 7)]).skipped, 1, "now it is in the table");
     }
     let house = House::new();
     house.page(&[skip(object("a", "1", 5), SkipReason::Empty)]);
     assert_eq!(house.page(&[object("a", "2", 6)]).new, 1);
     assert_eq!(house.states()["a 1"], "skipped:empty");
+}
+
+#[test]
+fn a_key_of_which_some_rows_are_in_the_table_is_not_read_again() {
+    let mut house = House::new();
+    house.page(&[object("a", "1", 5)]);
+    let batch = house.claim_all(1_000);
+    house.commit(&batch, |_| Some(partly()), 1_000);
+    assert_eq!(house.page(&[object("a", "2", 6)]).skipped, 1);
+    assert_eq!(house.state("a 2"), "skipped:overwrite");
 }
 
 #[test]
@@ -202,7 +215,13 @@ fn a_version_that_comes_back_after_its_successor_was_ingested_counts_as_overwrit
 
 #[test]
 fn a_version_listed_while_its_predecessor_is_read_waits_for_the_verdict_on_it() {
-    for (outcome, expected) in [(ingested(), "skipped:overwrite"), (gone(), "pending"), (failed(), "pending")] {
+    for (outcome, expected) in [
+        (ingested(), "skipped:overwrite"),
+        (partly(), "skipped:overwrite"),
+        (gone(), "pending"),
+        (failed(), "pending"),
+        (quarantined(), "pending"),
+    ] {
         let mut house = House::new();
         house.page(&[object("a", "1", 5)]);
         let batch = house.claim_all(1_000);

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::*;
-use crate::{batch, claiming, counts, ending, import, page};
+use crate::{batch, claiming, counts, ending, history, import, page, schema};
 
 /// The steps of the plan, one a line.
 fn plan(house: &House, sql: &'static str) -> String {
@@ -40,7 +40,12 @@ fn claims_watermark_and_counts_search_by_index_and_sort_nothing() {
         (ending::WRITE_OFF, "object_identity (bucket=? AND key=?)"),
         (ending::IGNORE_OVERWRITES, "object_identity (bucket=? AND key=?)"),
         (counts::RECENT, "object_failed (bucket=?)"),
-        (counts::HISTORY, "batch_history (import=?)"),
+        (ending::REPLACE, "object_identity (bucket=? AND key=?)"),
+        (ending::FORGET_OUTCOMES, "PRIMARY KEY (import=? AND outcome=? AND batch=?)"),
+        (history::ALL, "batch_history (import=? AND id<?)"),
+        (history::WITH_OUTCOME, "batch_outcome USING PRIMARY KEY (import=? AND outcome=? AND batch<?)"),
+        (schema::NEWEST_VERSION, "schema_version USING PRIMARY KEY (import=?)"),
+        (schema::VERSIONS, "schema_version USING PRIMARY KEY (import=?)"),
     ];
     for (sql, expected) in queries {
         let plan = plan(&house, sql);
@@ -48,6 +53,8 @@ fn claims_watermark_and_counts_search_by_index_and_sort_nothing() {
         assert!(!plan.contains("SCAN"), "{sql}\n{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
     }
+    let plan_of_results = plan(&house, batch::RESULTS);
+    assert!(plan_of_results.contains("file_result USING PRIMARY KEY (batch=?)"), "{plan_of_results}");
     // At most one batch's results are sorted.
     assert!(!plan(&house, batch::RESULTS).contains("SCAN"));
 }

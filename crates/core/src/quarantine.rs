@@ -1,0 +1,201 @@
+//! The quarantine table: its columns, its rows, and what its messages say.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ListBuilder, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::Field;
+use arrow::error::ArrowError;
+use jiff::Timestamp;
+
+use crate::block::{Cause, Rejected};
+use crate::ids::BatchId;
+use crate::schema::{Column, TableSchema};
+use crate::types::ColumnType;
+
+/// What the quarantine table is called, beside its table.
+pub const SUFFIX: &str = "_quarantine";
+
+pub const ERROR_COLUMN: &str = "c__error_column";
+pub const ERROR: &str = "c__error";
+pub const IMPORT_ID: &str = "c__import_id";
+/// The raw record, where the format has one.
+pub const RAW: &str = "_s3_raw";
+pub const INSERTION_DATE: &str = "insertion_date";
+
+/// Names that the quarantine table keeps for itself. `insertion_date` is not among them: see [`text_column_name`].
+pub const OWN_COLUMNS: [&str; 4] = [ERROR_COLUMN, ERROR, IMPORT_ID, RAW];
+
+/// How the quarantine table calls the text of a table column.
+pub fn text_column_name(column: &str) -> String {
+    if column.eq_ignore_ascii_case(INSERTION_DATE) { format!("c__{column}") } else { column.to_owned() }
+}
+
+/// The columns of the quarantine table of a table: what was wrong, every column as text, the raw record, and when.
+pub fn quarantine_schema(table: &TableSchema) -> TableSchema {
+    let texts = || ColumnType::Array { element: Box::new(ColumnType::String), nullable: false };
+    let mut columns = vec![
+        Column::required(ERROR_COLUMN, texts()),
+        Column::required(ERROR, texts()),
+        Column::nullable(IMPORT_ID, ColumnType::String),
+        Column::nullable(RAW, ColumnType::String),
+        Column::required(INSERTION_DATE, ColumnType::DateTime),
+    ];
+    let text = |column: &Column| Column::nullable(text_column_name(&column.name), ColumnType::String);
+    columns.extend(table.columns.iter().map(text));
+    TableSchema::new(columns)
+}
+
+/// Columns that the quarantine table lacks to take rows of `table`.
+pub fn missing_columns(present: &TableSchema, table: &TableSchema) -> Vec<Column> {
+    let wanted = quarantine_schema(table).columns;
+    wanted.into_iter().filter(|column| present.find(&column.name).is_none()).collect()
+}
+
+/// Rows of the quarantine table for the rejected rows `range` of a block, in the columns of [`quarantine_schema`].
+///
+/// # Errors
+/// Only if the rejected rows were not made for this table.
+pub fn quarantine_rows(
+    rejected: &Rejected,
+    range: std::ops::Range<usize>,
+    table: &TableSchema,
+    batch: &BatchId,
+    now: Timestamp,
+) -> Result<RecordBatch, ArrowError> {
+    let count = range.len();
+    let (mut columns, mut messages) = (list_builder(), list_builder());
+    for row in range.clone() {
+        for error in rejected.errors_of(row) {
+            columns.values().append_value(error.column_name(table));
+            messages.values().append_value(rejected.message(row, error, table));
+        }
+        columns.append(true);
+        messages.append(true);
+    }
+    let second = now.as_second().saturating_mul(1_000_000);
+    let time = TimestampMicrosecondArray::from(vec![second; count]).with_data_type(ColumnType::DateTime.arrow());
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(columns.finish()),
+        Arc::new(messages.finish()),
+        Arc::new(StringArray::from(vec![batch.as_str(); count])),
+        Arc::new(rejected.raw.slice(range.start, count)),
+        Arc::new(time),
+    ];
+    arrays.extend(rejected.texts.iter().map(|texts| Arc::new(texts.slice(range.start, count)) as ArrayRef));
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(quarantine_schema(table).arrow(), arrays, &options)
+}
+
+fn list_builder() -> ListBuilder<StringBuilder> {
+    let element = Field::new("element", arrow::datatypes::DataType::Utf8, true);
+    ListBuilder::new(StringBuilder::new()).with_field(element)
+}
+
+/// The message of a value that is not of its column's type, in the shape that users of the reference know.
+pub fn message(value: Option<&str>, column: &str, ty: &ColumnType) -> String {
+    match value {
+        Some(value) => format!("value '{}' on column '{column}' is not {ty}", shown(value)),
+        None => format!("value NULL on column '{column}' is not {ty}"),
+    }
+}
+
+/// What a message says without the value in it: rows with the same kind of error on the same column are one group.
+pub fn error_kind<'a>(column: &str, message: &'a str) -> &'a str {
+    let marker = format!(" on column '{column}' is not ");
+    match message.rfind(&marker) {
+        Some(at) if message.starts_with("value ") => &message[at + marker.len() - "is not ".len()..],
+        _ => message,
+    }
+}
+
+/// How many characters of a bad value an error message shows.
+const SHOWN_CHARS: usize = 100;
+
+/// A value as a message may show it: cut, with everything escaped that a terminal or a log would act upon.
+pub fn shown(value: &str) -> String {
+    let mut out = String::new();
+    for letter in value.chars().take(SHOWN_CHARS) {
+        if letter.is_control() || is_bidi_control(letter) {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+fn is_bidi_control(letter: char) -> bool {
+    matches!(letter, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+impl Rejected {
+    /// What an error of a rejected row says.
+    pub fn message(&self, row: usize, error: &crate::block::CellError, table: &TableSchema) -> String {
+        match &error.cause {
+            Cause::Text(text) => text.to_string(),
+            Cause::NotOfType => {
+                let index = error.column.unwrap_or(usize::MAX as u32) as usize;
+                let (Some(column), Some(texts)) = (table.columns.get(index), self.texts.get(index)) else {
+                    return "the row does not fit".to_owned();
+                };
+                let value = texts.is_valid(row).then(|| texts.value(row));
+                message(value, &column.name, &column.ty)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+
+    use super::*;
+    use crate::block::CellError;
+
+    #[test]
+    fn a_rejected_row_becomes_a_row_with_every_error_and_every_text() {
+        let table = TableSchema::new(vec![
+            Column::nullable("id", ColumnType::Int64),
+            Column::nullable("insertion_date", ColumnType::String),
+        ]);
+        let mut rejected = Rejected::none(2);
+        rejected.push(
+            4,
+            Some("x,y"),
+            [Some("x"), Some("y")],
+            [
+                CellError { column: Some(0), cause: Cause::NotOfType },
+                CellError { column: None, cause: Cause::Text("too much".into()) },
+            ],
+        );
+        let batch = BatchId::from_parts(1, 2);
+        let rows = quarantine_rows(&rejected, 0..1, &table, &batch, Timestamp::UNIX_EPOCH).expect("rows");
+        let names: Vec<&str> = rows.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names[..3], [ERROR_COLUMN, ERROR, IMPORT_ID]);
+        assert_eq!(names[3..], [RAW, INSERTION_DATE, "id", "c__insertion_date"]);
+        let list = |index: usize| -> Vec<String> {
+            let texts = rows.column(index).as_list::<i32>().value(0);
+            texts.as_string::<i32>().iter().map(|text| text.unwrap_or("NULL").to_owned()).collect()
+        };
+        assert_eq!(list(0), ["id", ""]);
+        assert_eq!(list(1), ["value 'x' on column 'id' is not Int64", "too much"]);
+        assert_eq!(rows.column(3).as_string::<i32>().value(0), "x,y");
+        assert_eq!(rows.column(6).as_string::<i32>().value(0), "y");
+    }
+
+    #[test]
+    fn errors_of_one_kind_are_one_group_whatever_their_values_say() {
+        let kinds = [
+            ("id", "value 'x' on column 'id' is not Int64", "is not Int64"),
+            ("id", "value '' on column 'id' is not Date' on column 'id' is not Int64", "is not Int64"),
+            ("id", "value NULL on column 'id' is not Int64", "is not Int64"),
+            ("", "the record has 3 fields", "the record has 3 fields"),
+        ];
+        for (column, message, kind) in kinds {
+            assert_eq!(error_kind(column, message), kind);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `history`: the tracker. Which batches there were, what became of their files, how the schema came about. Reads the
+//! ledger, whether the program runs or not.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use connector_core::error::Failure;
+use connector_core::history::{BatchRecord, HistoryPage, HistoryQuery, SchemaVersion};
+use connector_core::quarantine::shown;
+use serde_json::json;
+
+use super::{ConfigFolder, VerbResult, output, project};
+
+/// Show the batches of an import, their files, and the versions of its schema.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector history orders
+  s3-connector history orders --files --outcome quarantined
+  s3-connector history orders --schema
+  s3-connector history orders --json | jq '.batches[0]'")]
+pub struct History {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source
+    datasource: String,
+    /// With the files of each batch
+    #[arg(long)]
+    files: bool,
+    /// Only batches with a file of this outcome: ingested, quarantined, failed, deferred or gone
+    #[arg(long, value_parser = ["ingested", "quarantined", "failed", "deferred", "gone"])]
+    outcome: Option<String>,
+    /// The versions of the schema instead of the batches
+    #[arg(long, conflicts_with_all = ["files", "outcome", "before", "limit"])]
+    schema: bool,
+    /// Batches shown at most
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Go on where the page before ended
+    #[arg(long)]
+    before: Option<i64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl History {
+    pub fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let name = project::import(&project, &self.datasource)?.name.clone();
+        let Some(ledger) = project::open_ledger(&project)? else { return Ok(ExitCode::SUCCESS) };
+        if self.schema {
+            self.show_schema(&ledger.schema_history(&name).map_err(Failure::from)?.unwrap_or_default());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let query =
+            HistoryQuery { limit: self.limit, before: self.before, files: self.files, outcome: self.outcome.clone() };
+        let page = ledger.history(&name, &query).map_err(Failure::from)?.unwrap_or_default();
+        if self.json {
+            output::line(json!(page).to_string());
+        } else {
+            self.show(&page);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn show(&self, page: &HistoryPage) {
+        let heading = ["BATCH", "CLAIMED", "STATE", "FILES", "ROWS", "QUARANTINED", "READ", "VERSION"];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(page.batches.iter().map(batch_row));
+        if !self.files {
+            output::table(&rows);
+        }
+        for batch in page.batches.iter().filter(|_| self.files) {
+            output::table(&[rows[0].clone(), batch_row(batch)]);
+            for file in &batch.results {
+                let reference = if file.reference { ", schema reference" } else { "" };
+                output::line(format!(
+                    "    {} {}: {} rows, {} quarantined, {}, {} ms{reference}",
+                    file.outcome,
+                    shown_key(&file.key),
+                    file.rows,
+                    file.rows_quarantined,
+                    output::bytes(file.bytes),
+                    file.duration_ms
+                ));
+                if let (Some(code), Some(message)) = (&file.code, &file.message) {
+                    output::line(format!("        {code}: {message}"));
+                }
+            }
+        }
+        if let Some(next) = page.next {
+            output::line(format!("older ones: add --before {next}"));
+        }
+    }
+
+    fn show_schema(&self, versions: &[SchemaVersion]) {
+        if self.json {
+            return output::line(json!(versions).to_string());
+        }
+        for version in versions {
+            let batch = version.batch.as_ref().map_or(String::new(), |batch| format!(", batch {batch}"));
+            output::line(format!("version {} at {}{batch}", version.version, version.at));
+            for change in &version.changes {
+                let cause = change.key.as_ref().map_or(String::new(), |key| format!("  from {}", shown_key(key)));
+                output::line(format!("    + {} {}{cause}", change.column, change.ty));
+            }
+        }
+    }
+}
+
+fn batch_row(batch: &BatchRecord) -> Vec<String> {
+    vec![
+        batch.id.clone(),
+        batch.claimed_at.to_string(),
+        batch.state.clone(),
+        batch.files.to_string(),
+        batch.rows.to_string(),
+        batch.rows_quarantined.to_string(),
+        output::bytes(batch.bytes),
+        batch.table_version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+    ]
+}
+
+/// A key whole, with nothing in it that a terminal would act upon.
+fn shown_key(key: &str) -> String {
+    let letters: Vec<char> = key.chars().collect();
+    letters.chunks(100).map(|part| shown(&part.iter().collect::<String>())).collect()
+}

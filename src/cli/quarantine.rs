@@ -1,0 +1,284 @@
+//! `quarantine`: what was set aside, why, and what to do about it. Reads the quarantine table itself, whether the program
+//! runs or not.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use connector_core::error::Failure;
+use connector_core::ports::Destination;
+use connector_core::quarantine::shown;
+use connector_core::schema::TableSchema;
+use connector_core::spec::ImportSpec;
+use serde_json::json;
+
+use super::{ConfigFolder, Ended, VerbResult, output, project, runtime};
+use crate::app::{open_table, quarantine_folder, table_folder};
+use crate::config::Project;
+use crate::quarantine::{ExportFormat, Exporter, Filter, Group, Groups, QuarantinedRow, rows_of};
+
+/// Show, search and export the rows that do not fit.
+#[derive(Args)]
+pub struct Quarantine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Group the rows of quarantine by what is wrong with them, with a suggestion for each
+    Ls(Ls),
+    /// Show single rows with their raw records
+    Show(Show),
+    /// Write rows as CSV or NDJSON
+    Export(Export),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector quarantine ls
+  s3-connector quarantine ls orders --json")]
+struct Ls {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source; all of them if left out
+    datasource: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector quarantine show orders --column amount
+  s3-connector quarantine show orders --file orders/2025-01-31.csv --limit 100")]
+struct Show {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source
+    datasource: String,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Rows shown at most
+    #[arg(long, default_value_t = 10)]
+    limit: usize,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector quarantine export orders > bad.csv
+  s3-connector quarantine export orders --format ndjson --column amount --output bad.ndjson")]
+struct Export {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source
+    datasource: String,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// The format
+    #[arg(long, value_enum, default_value = "csv")]
+    format: ExportFormat,
+    /// The file to write; standard output if left out
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct FilterArgs {
+    /// Only rows with an error on this column
+    #[arg(long)]
+    column: Option<String>,
+    /// Only rows whose error has this text, such as 'is not Int64'
+    #[arg(long)]
+    error: Option<String>,
+    /// Only rows of the file with this key
+    #[arg(long = "file")]
+    key: Option<String>,
+    /// Only rows of the batch with this id
+    #[arg(long)]
+    batch: Option<String>,
+}
+
+impl From<FilterArgs> for Filter {
+    fn from(FilterArgs { column, error, key, batch }: FilterArgs) -> Self {
+        Self { column, error, key, batch }
+    }
+}
+
+impl Quarantine {
+    pub fn execute(self) -> VerbResult {
+        match self.verb {
+            Verb::Ls(verb) => verb.execute(),
+            Verb::Show(verb) => verb.execute(),
+            Verb::Export(verb) => verb.execute(),
+        }
+    }
+}
+
+/// Calls `each` with the rows of an import's quarantine table until it answers false.
+fn read_rows(
+    project: &Project,
+    spec: &ImportSpec,
+    mut each: impl FnMut(QuarantinedRow) -> Result<bool, Ended>,
+) -> Result<(), Ended> {
+    let folder = quarantine_folder(project, spec);
+    let scan = runtime::block_on(|io| async move { Ok(open_table(&folder, &io)?.scan(None).await?) })?;
+    for batch in scan.into_iter().flatten() {
+        for row in rows_of(&batch?) {
+            if !each(row)? {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The schema of an import's table, for suggestions; without a table the declared one.
+fn schema_of(project: &Project, spec: &ImportSpec) -> Result<TableSchema, Ended> {
+    let folder = table_folder(project, spec);
+    let facts = runtime::block_on(|io| async move { Ok(open_table(&folder, &io)?.read().await?) })?;
+    Ok(facts.map_or_else(|| TableSchema::new(spec.columns.clone().unwrap_or_default()), |facts| facts.schema))
+}
+
+impl Ls {
+    fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let wanted = match &self.datasource {
+            Some(name) => vec![project::import(&project, name)?],
+            None => project.imports.iter().collect(),
+        };
+        let mut all = Vec::new();
+        for spec in wanted {
+            let schema = schema_of(&project, spec)?;
+            let mut groups = Groups::default();
+            read_rows(&project, spec, |row| {
+                groups.add(&row, &schema);
+                Ok(true)
+            })?;
+            let rows = groups.rows();
+            let groups = groups.finish();
+            if self.json {
+                all.push(json!({ "datasource": spec.name, "rows": rows, "groups": groups }));
+            } else {
+                show_groups(spec, rows, &groups);
+            }
+        }
+        if self.json {
+            output::line(serde_json::Value::Array(all).to_string());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn show_groups(spec: &ImportSpec, rows: u64, groups: &[Group]) {
+    if groups.is_empty() {
+        return output::line(format!("{}: no rows in quarantine", spec.name));
+    }
+    let noun = if rows == 1 { "row" } else { "rows" };
+    output::line(format!("{}: {rows} {noun} in quarantine", spec.name));
+    for group in groups {
+        let column = if group.column.is_empty() { "(the record)" } else { &group.column };
+        output::line(format!("\n  {} x  {column}: {}", group.rows, group.error));
+        let sample = group.sample.as_ref().map_or("NULL".to_owned(), |text| format!("'{}'", shown(text)));
+        output::line(format!(
+            "      for example {sample}, row {} of {}",
+            group.sample_row + 1,
+            shown(&group.sample_key)
+        ));
+        if group.files > 1 {
+            output::line(format!("      in {} files", group.files));
+        }
+        output::line(format!("      try: {}", group.suggestion));
+    }
+    output::line("");
+}
+
+impl Show {
+    fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let spec = project::import(&project, &self.datasource)?;
+        let filter = Filter::from(self.filter);
+        let mut left = self.limit;
+        read_rows(&project, spec, |row| {
+            if left > 0 && filter.admits(&row) {
+                left -= 1;
+                show_row(&row, self.json)?;
+            }
+            Ok(left > 0)
+        })?;
+        if left == self.limit && !self.json {
+            output::line("no such rows in quarantine");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn show_row(row: &QuarantinedRow, json: bool) -> Result<(), Ended> {
+    if json {
+        let mut exporter = Exporter::new(ExportFormat::Ndjson, std::io::stdout());
+        return exporter.write(row).or_else(|error| broken_pipe_is_fine(&error));
+    }
+    // People count from 1; a header is no row.
+    output::line(format!("row {} of {}, batch {}", row.row + 1, shown(&row.key), row.batch));
+    for (_, message) in &row.errors {
+        output::line(format!("  {}", shown_message(message)));
+    }
+    match &row.raw {
+        Some(raw) => output::line(format!("  raw: {}", shown_message(raw))),
+        None => {
+            let text = |(name, text): &(String, Option<String>)| Some(format!("{name}={}", shown(text.as_deref()?)));
+            let texts: Vec<String> = row.texts.iter().filter_map(text).collect();
+            output::line(format!("  values: {}", texts.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// A text of up to 2,000 characters with nothing in it that a terminal would act upon.
+fn shown_message(text: &str) -> String {
+    let letters: Vec<char> = text.chars().take(2_000).collect();
+    letters.chunks(100).map(|part| shown(&part.iter().collect::<String>())).collect()
+}
+
+impl Export {
+    fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let spec = project::import(&project, &self.datasource)?;
+        let filter = Filter::from(self.filter);
+        let output: Box<dyn Write> = match &self.output {
+            Some(path) => Box::new(
+                File::create(path)
+                    .map_err(|error| Failure::config("output", format!("cannot write {}: {error}", path.display())))?,
+            ),
+            None => Box::new(std::io::stdout()),
+        };
+        let mut exporter = Exporter::new(self.format, BufWriter::new(output));
+        let mut rows = 0u64;
+        read_rows(&project, spec, |row| {
+            if filter.admits(&row) {
+                rows += 1;
+                exporter.write(&row).or_else(|error| broken_pipe_is_fine(&error))?;
+            }
+            Ok(true)
+        })?;
+        exporter.finish().or_else(|error| broken_pipe_is_fine(&error))?;
+        output::note(format!("{rows} rows of {}", spec.name));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A reader that has gone away, such as `head`, is no error; a full disk is.
+fn broken_pipe_is_fine(error: &std::io::Error) -> Result<(), Ended> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failure::transient("output", format!("cannot write the rows: {error}")).into())
+}
