@@ -12,18 +12,18 @@ use connector_core::object::{ListedObject, ObjectRef, SkipReason};
 use connector_core::ports::{ColumnEvidence, ObjectSource, ReferenceFile};
 use connector_core::schema::TableSchema;
 use connector_core::spec::{Format, ImportSpec};
-use connector_decode::compress::{Compression, DecompressionLimits, Decompressor};
+use connector_decode::compress::Compression;
 use connector_decode::csv::{CsvDecoder, CsvOptions, Splitter, read_header};
-use connector_decode::infer::{self, Inferred, Sample};
+use connector_decode::infer::{self, Inferred, PACKED_HEAD_BYTES, Sample, sample_ranges, unpacked_sample};
 use connector_decode::ndjson::{self, LineSplitter, NdjsonDecoder};
 use connector_decode::parquet::{ParquetFile, ParquetSource};
 use connector_decode::text::{TextDecoder, TextSplitter};
 use jiff::Timestamp;
 
-/// Bytes of a text file's head that are looked at.
-const HEAD_BYTES: u64 = 512 << 10;
-/// Decompressed bytes that are looked at.
-const MAX_TEXT_BYTES: usize = 4 << 20;
+/// Bytes of a block of rows: what stands behind the last whole block of a larger file's head is not shown.
+const BLOCK_BYTES: usize = 4 << 10;
+/// Bytes of a block of rows of a Parquet file.
+const PARQUET_BLOCK_BYTES: usize = 4 << 20;
 /// A Parquet file is fetched whole.
 const MAX_PARQUET_BYTES: u64 = 256 << 20;
 /// List pages that are looked at for the oldest file.
@@ -122,10 +122,8 @@ async fn text(
     format: Format,
     now: Timestamp,
 ) -> Result<Preview, Failure> {
-    let length = object.size.min(HEAD_BYTES);
-    let head = source.read_range(&object_ref(spec, &object), 0..length).await?;
-    let (head, whole_file) = decompressed(head, length == object.size)?;
-    let sample = Sample { head: head.clone(), whole_file, pieces: Vec::new() };
+    let sample = sample_of(source, &object_ref(spec, &object)).await?;
+    let (head, whole_file) = (sample.head.clone(), sample.whole_file);
     let inferred = match format {
         Format::Csv => {
             let mut settings = spec.csv.clone();
@@ -139,7 +137,7 @@ async fn text(
     let dialect = inferred.dialect.clone();
     let shape = match &dialect {
         Some(dialect) => infer::csv_shape(&sample, dialect)?,
-        None => ndjson::uncovered(ndjson::shape(&sample)?, &TableSchema::new(spec.columns.clone().unwrap_or_default())),
+        None => ndjson::shape_for(&sample, &TableSchema::new(spec.columns.clone().unwrap_or_default()))?,
     };
     let mut preview = planned(spec, object, format, inferred, &shape);
     let plan = Arc::new(preview.1);
@@ -163,7 +161,7 @@ async fn text(
         }
     };
     splitter.push(body);
-    while let Some(raw) = splitter.next_block(HEAD_BYTES as usize)? {
+    while let Some(raw) = splitter.next_block(BLOCK_BYTES)? {
         preview.0.blocks.push(decoder.decode(&raw)?);
     }
     // The last record of a sample may be cut; that of a whole file is not.
@@ -173,24 +171,20 @@ async fn text(
     Ok(preview.0)
 }
 
-/// The first bytes of the text, and whether there are no more.
-fn decompressed(head: Bytes, whole: bool) -> Result<(Bytes, bool), Failure> {
-    let Some(compression) = Compression::of_magic(&head) else { return Ok((head, whole)) };
-    let mut decompressor = Decompressor::new(compression, DecompressionLimits::default());
-    decompressor.push(head);
-    let mut text = Vec::new();
-    while text.len() < MAX_TEXT_BYTES {
-        match decompressor.next(MAX_TEXT_BYTES - text.len())? {
-            Some(more) => text.extend_from_slice(&more),
-            None => {
-                if whole {
-                    decompressor.finish()?;
-                }
-                return Ok((text.into(), whole));
-            }
-        }
-    }
-    Ok((text.into(), false))
+/// The sample of a file of text that its import would take.
+async fn sample_of(source: &dyn ObjectSource, object: &ObjectRef) -> Result<Sample, Failure> {
+    let size = object.size;
+    let (range, pieces) = sample_ranges(size);
+    let known = range.end;
+    let head = source.read_range(object, range).await?;
+    let Some(compression) = Compression::of_magic(&head) else {
+        let whole_file = pieces.is_empty();
+        let pieces = pieces.into_iter().map(|range| source.read_range(object, range));
+        return Ok(Sample { head, whole_file, pieces: futures::future::try_join_all(pieces).await? });
+    };
+    let wanted = size.min(PACKED_HEAD_BYTES);
+    let more = if known < wanted { source.read_range(object, known..wanted).await? } else { Bytes::new() };
+    unpacked_sample(compression, [head, more], known.max(wanted) == size)
 }
 
 async fn parquet(
@@ -214,7 +208,7 @@ async fn parquet(
     let (mut preview, plan) = planned(spec, object, Format::Parquet, file.infer()?, &shape);
     let schema = Arc::new(preview.schema.clone());
     const ROWS: usize = 100;
-    if let Some(block) = file.blocks(schema, Arc::new(plan), now, ROWS, MAX_TEXT_BYTES)?.next() {
+    if let Some(block) = file.blocks(schema, Arc::new(plan), now, ROWS, PARQUET_BLOCK_BYTES)?.next() {
         preview.blocks.push(block?);
     }
     Ok(preview)

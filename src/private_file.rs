@@ -28,6 +28,15 @@ pub fn load_or_create(directory: &Path, name: &str) -> io::Result<Secret> {
     Ok(Secret::new(secret))
 }
 
+/// Reads the secret in `directory/name`.
+///
+/// # Errors
+/// If there is none, it cannot be read, or others could have read it.
+pub fn load(directory: &Path, name: &str) -> io::Result<Secret> {
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no secret that only its owner can read");
+    read(&directory.join(name))?.map(Secret::new).ok_or_else(missing)
+}
+
 /// The stored secret, if there is one that nobody else could have read.
 fn read(path: &Path) -> io::Result<Option<String>> {
     let facts = match fs::symlink_metadata(path) {
@@ -38,7 +47,7 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     let private = facts.is_file() && facts.permissions().mode() & 0o077 == 0 && facts.len() <= 2 * HEX_DIGITS as u64;
     if !private {
         let mode = format!("{:o}", facts.mode());
-        tracing::warn!(path = %path.display(), mode, "secret replaced: it was not in a private file");
+        tracing::warn!(path = %path.display(), mode, "secret ignored: it was not in a private file");
         return Ok(None);
     }
     let text = fs::read(path)?;

@@ -103,6 +103,8 @@ pub(crate) enum LedgerAnswered {
     Finalised(Result<(), Failure>),
     /// The open batch was given back, or settled without a commit.
     Closed(Result<(), Failure>),
+    /// The guard's refusal is stored: the batch was given back, and the import is paused.
+    GuardTripped(Result<(), Failure>),
     /// And what was stored.
     PauseStored(bool, Result<(), Failure>),
 }
@@ -257,7 +259,9 @@ impl Handler<LedgerAnswered> for ConnectionActor {
     type Result = ();
 
     fn handle(&mut self, message: LedgerAnswered, ctx: &mut Self::Context) {
-        use LedgerAnswered::{Claimed, Closed, Finalised, Opened, PauseStored, SchemaDecided, Staged, TableNoted};
+        use LedgerAnswered::{
+            Claimed, Closed, Finalised, GuardTripped, Opened, PauseStored, SchemaDecided, Staged, TableNoted,
+        };
         let failure = match message {
             Opened(Ok(record)) => return self.ledger_opened(*record, ctx),
             SchemaDecided(Ok(())) => return self.schema_stored(ctx),
@@ -266,6 +270,7 @@ impl Handler<LedgerAnswered> for ConnectionActor {
             Staged(Ok(())) => return self.batch_staged(ctx),
             Finalised(Ok(())) => return self.batch_finalised(ctx),
             Closed(Ok(())) => return self.batch_closed_without_commit(ctx),
+            GuardTripped(Ok(())) => return self.guard_tripped(ctx),
             PauseStored(stored, Ok(())) => return self.pause_stored(stored, ctx),
             Opened(Err(failure))
             | SchemaDecided(Err(failure))
@@ -274,6 +279,7 @@ impl Handler<LedgerAnswered> for ConnectionActor {
             | Staged(Err(failure))
             | Finalised(Err(failure))
             | Closed(Err(failure))
+            | GuardTripped(Err(failure))
             | PauseStored(_, Err(failure)) => failure,
         };
         self.end(failure, ctx);
@@ -283,6 +289,9 @@ impl Handler<LedgerAnswered> for ConnectionActor {
 impl ConnectionActor {
     fn ledger_opened(&mut self, record: ImportRecord, ctx: &mut Context<Self>) {
         self.record = Some(record);
+        if self.pause.is_resume() {
+            self.waive_guard();
+        }
         self.store_wish(ctx);
         if let Some(appender) = self.appender() {
             appender.do_send(ReadTables { generation: self.generation });

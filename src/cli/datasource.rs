@@ -1,4 +1,4 @@
-//! `datasource`: what a data source's files look like, and what its table has beyond its file.
+//! `datasource`: what a data source's files look like, what its table has beyond its file, and pausing its import.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,16 +13,17 @@ use connector_core::history::SchemaVersion;
 use connector_core::ports::{ColumnEvidence, Destination};
 use connector_core::quarantine::shown;
 use connector_core::schema::{Column, Origin, TableSchema};
-use connector_core::spec::ImportSpec;
+use connector_core::spec::{Format, ImportSpec};
 use connector_ledger::LedgerReader;
 use serde_json::{Value, json};
 
+use super::scheduling::Scheduling;
 use super::{ConfigFolder, VerbResult, output, project, runtime};
 use crate::app::{connect, open_table, table_folder};
 use crate::config::Project;
 use crate::preview::{Preview, preview};
 
-/// Look at a data source: how its files would land, and how its table differs from its file.
+/// Look at a data source: how its files would land, how its table differs from its file. Pause and resume its import.
 #[derive(Args)]
 pub struct DataSource {
     #[command(subcommand)]
@@ -35,6 +36,8 @@ enum Verb {
     Preview(PreviewVerb),
     /// Show what the table has beyond the .datasource file, and what the file has beyond the table
     Diff(Diff),
+    /// Say whether the import is paused, and why; pause and resume it
+    Scheduling(Scheduling),
 }
 
 #[derive(Args)]
@@ -82,6 +85,7 @@ impl DataSource {
         match self.verb {
             Verb::Preview(verb) => verb.execute(),
             Verb::Diff(verb) => verb.execute(),
+            Verb::Scheduling(verb) => verb.execute(),
         }
     }
 }
@@ -110,11 +114,12 @@ impl PreviewVerb {
         let (format, bytes) = (found.format.as_str(), output::bytes(object.size));
         output::line(format!("{} ({format}, {bytes}, {})", shown(&object.key), object.last_modified));
         if let Some(dialect) = &found.dialect {
-            let quote =
-                dialect.quote.map_or("none".to_owned(), |quote| format!("'{}'", char::from(quote).escape_default()));
+            let quote = dialect.quote.map_or("none".to_owned(), |quote| {
+                if quote == b'\'' { "\"'\"".to_owned() } else { format!("'{}'", shown_byte(quote)) }
+            });
             let header = if dialect.header { "with a header" } else { "without a header" };
             let nulls = if dialect.nulls.is_empty() { "empty".to_owned() } else { dialect.nulls.join(", ") };
-            let delimiter = char::from(dialect.delimiter).escape_default();
+            let delimiter = shown_byte(dialect.delimiter);
             output::line(format!("  delimiter '{delimiter}', quote {quote}, {header}, NULL: {nulls}"));
         }
         output::line("");
@@ -131,6 +136,11 @@ impl PreviewVerb {
         }
         show_rows(found, self.rows);
     }
+}
+
+/// A byte of a dialect: itself, or an escape where nobody would see it.
+fn shown_byte(byte: u8) -> String {
+    if byte.is_ascii_graphic() || byte == b' ' { char::from(byte).to_string() } else { byte.escape_ascii().to_string() }
 }
 
 /// What the ledger keeps of the schema's reference file, if this is it.
@@ -300,21 +310,82 @@ impl Difference {
         if self.evolved.is_empty() && self.waiting.is_empty() && self.inferred.is_empty() {
             return output::line(format!("{}: the table has exactly the columns of its file", spec.name));
         }
-        let line = |column: &Column| format!("    `{}` {}", column.name, type_of(column));
         if !self.evolved.is_empty() {
-            output::line("columns that files brought; add them to SCHEMA to declare them:");
-            for (column, key) in &self.evolved {
-                let cause = key.as_ref().map_or(String::new(), |key| format!("  -- from {}", shown(key)));
-                output::line(format!("{}{cause}", line(column)));
-            }
+            output::line("columns that files brought; to declare them, add to SCHEMA behind a ',':");
+            declarations(spec, self.evolved.iter().map(|(column, _)| column));
+            output::line("the files that brought them:");
+            let file = |(column, key): &(Column, Option<String>)| {
+                let key = key.as_deref().map_or_else(|| "unknown".to_owned(), shown);
+                vec![format!("    {}", column.name), key]
+            };
+            output::table(&self.evolved.iter().map(file).collect::<Vec<_>>());
         }
         if !self.waiting.is_empty() {
             output::line("columns of SCHEMA that the next commit adds to the table:");
-            self.waiting.iter().for_each(|column| output::line(line(column)));
+            declarations(spec, self.waiting.iter());
         }
         if !self.inferred.is_empty() {
             output::line("columns that were inferred, since the file has no SCHEMA:");
-            self.inferred.iter().for_each(|column| output::line(line(column)));
+            declarations(spec, self.inferred.iter());
         }
+    }
+}
+
+/// Columns as SCHEMA would have them, one on each line.
+fn declarations<'a>(spec: &ImportSpec, columns: impl ExactSizeIterator<Item = &'a Column>) {
+    let last = columns.len().saturating_sub(1);
+    for (at, column) in columns.enumerate() {
+        let comma = if at == last { "" } else { "," };
+        output::line(format!("    {}{comma}", declaration(column, spec.format)));
+    }
+}
+
+/// A column of the table as SCHEMA would have it, with its place in the files if that is spelled otherwise.
+fn declaration(column: &Column, format: Option<Format>) -> String {
+    let path = match format {
+        _ if column.source == column.name => String::new(),
+        Some(Format::Csv | Format::Parquet) => {
+            let name = column.source.replace('\\', "\\\\").replace('\'', "\\'");
+            format!("json:$['{name}']")
+        }
+        _ if column.source.starts_with('[') => format!("json:${}", column.source),
+        _ => format!("json:$.{}", column.source),
+    };
+    let quoted = |text: &str| format!("`{}`", text.replace('\\', "\\\\").replace('`', "\\`"));
+    let path = if path.is_empty() { path } else { format!(" {}", quoted(&path)) };
+    format!("{} {}{path}", quoted(&column.name), type_of(column))
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::types::ColumnType;
+    use connector_datafile::{SourceFile, parse_datasource};
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_added_to_schema_is_read_as_the_column_that_the_table_has() {
+        let array = ColumnType::Array { element: Box::new(ColumnType::String), nullable: true };
+        let columns = [
+            (Column::nullable("x", ColumnType::Int64), "x"),
+            (Column::nullable("placed_at", ColumnType::DateTime64 { precision: 6 }), "placed at"),
+            (Column::nullable("ID_2", ColumnType::Decimal { precision: 9, scale: 2 }), "ID"),
+            (Column::nullable("odd", ColumnType::String), "it's `odd` \\ or [not]"),
+            (Column::required("tags", array), "tags"),
+        ];
+        let of = |(column, source): &(Column, &str)| Column { source: (*source).to_owned(), ..column.clone() };
+        let columns: Vec<Column> = columns.iter().map(of).collect();
+        let declared: Vec<String> = columns.iter().map(|column| declaration(column, Some(Format::Csv))).collect();
+        let import = "IMPORT_CONNECTION_NAME c\nIMPORT_BUCKET_URI s3://bkt/*.csv";
+        let text = format!("SCHEMA >\n    {}\n\n{import}\n", declared.join(",\n    "));
+        let (read, problems) =
+            parse_datasource(&SourceFile::new("datasources/t.datasource", text.clone()), &|_: &str| None);
+        assert_eq!(problems, [], "{text}");
+        let facts = |column: &Column| (column.name.clone(), column.source.clone(), type_of(column));
+        let read: Vec<_> = read.columns.iter().flatten().map(|found| facts(&found.column)).collect();
+        assert_eq!(read, columns.iter().map(facts).collect::<Vec<_>>(), "{text}");
+
+        let nested = Column { source: "a.b".to_owned(), ..Column::nullable("a_b", ColumnType::Int64) };
+        assert_eq!(declaration(&nested, Some(Format::Ndjson)), "`a_b` Nullable(Int64) `json:$.a.b`");
     }
 }

@@ -120,9 +120,17 @@ impl Demo {
             output::line("\nread a table from another terminal, with any of these:");
             readers(&table).into_iter().for_each(|line| output::line(format!("  {line}")));
         }
+        let folder = self.folder.display();
+        output::line("\nlook around from another terminal, now or when the demo has ended:");
+        for verb in LOOK_AROUND {
+            output::line(format!("  (cd {folder} && s3-connector {verb})"));
+        }
         output::line("\nCtrl-C ends the demo.\n");
     }
 }
+
+/// What there is to see. They find configuration, ledger and tables by their usual places in the demo's folder.
+const LOOK_AROUND: [&str; 4] = ["quarantine ls orders", "history orders --files", "datasource diff orders", "status"];
 
 /// One-liners that read a table with other engines.
 fn readers(table: &Path) -> [String; 3] {
@@ -157,11 +165,11 @@ async fn imported(app: &App) -> u64 {
 async fn summary(app: &App) -> Vec<String> {
     let line = |(name, counts): (String, ImportCounts)| {
         format!(
-            "{name}: {} files with {} rows are in the table, {} rows in quarantine, {} files failed, {} wait",
-            files(&counts, "ingested"),
-            counts.rows,
-            counts.rows_quarantined,
-            files(&counts, "failed"),
+            "{name}: {} with {} are in the table, {} in quarantine, {} failed, {} wait",
+            output::count(files(&counts, "ingested"), "file"),
+            output::count(counts.rows, "row"),
+            output::count(counts.rows_quarantined, "row"),
+            output::count(files(&counts, "failed") + files(&counts, "quarantined"), "file"),
             counts.backlog_files
         )
     };

@@ -59,12 +59,19 @@ impl History {
         if self.json {
             output::line(json!(page).to_string());
         } else {
-            self.show(&page);
+            self.show(&page, name.as_str());
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn show(&self, page: &HistoryPage) {
+    fn show(&self, page: &HistoryPage, name: &str) {
+        if page.batches.is_empty() {
+            let older = if self.before.is_some() { "older " } else { "" };
+            return output::line(match &self.outcome {
+                Some(outcome) => format!("{name}: no {older}batches with a file that is {outcome}"),
+                None => format!("{name}: no {older}batches"),
+            });
+        }
         let heading = ["BATCH", "CLAIMED", "STATE", "FILES", "ROWS", "QUARANTINED", "READ", "VERSION"];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         rows.extend(page.batches.iter().map(batch_row));
@@ -76,10 +83,10 @@ impl History {
             for file in &batch.results {
                 let reference = if file.reference { ", schema reference" } else { "" };
                 output::line(format!(
-                    "    {} {}: {} rows, {} quarantined, {}, {} ms{reference}",
+                    "    {} {}: {}, {} quarantined, {}, {} ms{reference}",
                     file.outcome,
                     shown_key(&file.key),
-                    file.rows,
+                    output::count(file.rows, "row"),
                     file.rows_quarantined,
                     output::bytes(file.bytes),
                     file.duration_ms

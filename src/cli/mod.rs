@@ -10,7 +10,9 @@ mod output;
 mod project;
 mod quarantine;
 mod run;
+mod running;
 mod runtime;
+mod scheduling;
 mod signals;
 mod status;
 

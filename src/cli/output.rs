@@ -41,6 +41,11 @@ pub fn table(rows: &[Vec<String>]) {
     }
 }
 
+/// A number of things, such as `1 row` and `2 rows`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A number of bytes for people, such as `1.5 MiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

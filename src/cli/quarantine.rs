@@ -1,6 +1,7 @@
 //! `quarantine`: what was set aside, why, and what to do about it. Reads the quarantine table itself, whether the program
 //! runs or not.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -93,7 +94,7 @@ struct Export {
 
 #[derive(Args)]
 struct FilterArgs {
-    /// Only rows with an error on this column
+    /// Only rows with an error on this column, or of the whole record that names it
     #[arg(long)]
     column: Option<String>,
     /// Only rows whose error has this text, such as 'is not Int64'
@@ -155,7 +156,7 @@ impl Ls {
             Some(name) => vec![project::import(&project, name)?],
             None => project.imports.iter().collect(),
         };
-        let mut all = Vec::new();
+        let (mut all, mut total) = (Vec::new(), 0);
         for spec in wanted {
             let schema = schema_of(&project, spec)?;
             let mut groups = Groups::default();
@@ -164,6 +165,7 @@ impl Ls {
                 Ok(true)
             })?;
             let rows = groups.rows();
+            total += rows;
             let groups = groups.finish();
             if self.json {
                 all.push(json!({ "datasource": spec.name, "rows": rows, "groups": groups }));
@@ -173,6 +175,10 @@ impl Ls {
         }
         if self.json {
             output::line(serde_json::Value::Array(all).to_string());
+        } else if total > 0 {
+            output::line(
+                "rows stay in quarantine; of a file that was mended, upload a copy under a new key: it is read then",
+            );
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -182,19 +188,20 @@ fn show_groups(spec: &ImportSpec, rows: u64, groups: &[Group]) {
     if groups.is_empty() {
         return output::line(format!("{}: no rows in quarantine", spec.name));
     }
-    let noun = if rows == 1 { "row" } else { "rows" };
-    output::line(format!("{}: {rows} {noun} in quarantine", spec.name));
+    output::line(format!("{}: {} in quarantine", spec.name, output::count(rows, "row")));
     for group in groups {
         let column = if group.column.is_empty() { "(the record)" } else { &group.column };
         output::line(format!("\n  {} x  {column}: {}", group.rows, group.error));
-        let sample = group.sample.as_ref().map_or("NULL".to_owned(), |text| format!("'{}'", shown(text)));
-        output::line(format!(
-            "      for example {sample}, row {} of {}",
-            group.sample_row + 1,
-            shown(&group.sample_key)
-        ));
+        // Where no single value is wrong, as in a record with too few fields, there is none to show.
+        let sample = match &group.sample {
+            Some(text) if !group.column.is_empty() => format!("'{}', ", shown(text)),
+            None if group.error.starts_with("is not ") => "NULL, ".to_owned(),
+            _ => String::new(),
+        };
+        let place = format!("row {} of {}", group.sample_row + 1, shown(&group.sample_key));
+        output::line(format!("      for example {sample}{place}"));
         if group.files > 1 {
-            output::line(format!("      in {} files", group.files));
+            output::line(format!("      in {}", output::count(group.files, "file")));
         }
         output::line(format!("      try: {}", group.suggestion));
     }
@@ -206,18 +213,58 @@ impl Show {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
         let filter = Filter::from(self.filter);
-        let mut left = self.limit;
+        let (mut left, mut there) = (self.limit, There::default());
         read_rows(&project, spec, |row| {
             if left > 0 && filter.admits(&row) {
                 left -= 1;
                 show_row(&row, self.json)?;
             }
+            there.add(&row);
             Ok(left > 0)
         })?;
-        if left == self.limit && !self.json {
-            output::line("no such rows in quarantine");
+        if left == self.limit && self.limit > 0 {
+            there.tell(spec);
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What can be asked for: told when a filter finds nothing.
+#[derive(Default)]
+struct There {
+    columns: BTreeSet<String>,
+    files: BTreeSet<String>,
+}
+
+/// Columns and files that are named.
+const NAMED: usize = 10;
+
+impl There {
+    fn add(&mut self, row: &QuarantinedRow) {
+        let add = |names: &mut BTreeSet<String>, name: &String| {
+            // One more than is named, so that it shows that there are more.
+            if names.len() <= NAMED && !name.is_empty() && !names.contains(name) {
+                names.insert(name.clone());
+            }
+        };
+        row.errors.iter().for_each(|(column, _)| add(&mut self.columns, column));
+        add(&mut self.files, &row.key);
+    }
+
+    fn tell(&self, spec: &ImportSpec) {
+        if self.files.is_empty() {
+            return output::note(format!("{}: no rows in quarantine", spec.name));
+        }
+        let list = |names: &BTreeSet<String>| {
+            let mut named: Vec<String> = names.iter().take(NAMED).map(|name| shown(name)).collect();
+            named.extend((names.len() > NAMED).then(|| "…".to_owned()));
+            named.join(", ")
+        };
+        output::note("no such rows in quarantine");
+        if !self.columns.is_empty() {
+            output::note(format!("  there are errors on the columns {}", list(&self.columns)));
+        }
+        output::note(format!("  there are rows of the files {}", list(&self.files)));
     }
 }
 
@@ -261,8 +308,9 @@ impl Export {
             None => Box::new(std::io::stdout()),
         };
         let mut exporter = Exporter::new(self.format, BufWriter::new(output));
-        let mut rows = 0u64;
+        let (mut rows, mut there) = (0u64, There::default());
         read_rows(&project, spec, |row| {
+            there.add(&row);
             if filter.admits(&row) {
                 rows += 1;
                 exporter.write(&row).or_else(|error| broken_pipe_is_fine(&error))?;
@@ -270,7 +318,10 @@ impl Export {
             Ok(true)
         })?;
         exporter.finish().or_else(|error| broken_pipe_is_fine(&error))?;
-        output::note(format!("{rows} rows of {}", spec.name));
+        output::note(format!("{} of {}", output::count(rows, "row"), spec.name));
+        if rows == 0 {
+            there.tell(spec);
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,9 +1,6 @@
 //! `status`: how far each import is. Asks the running program if there is one, else reads the ledger.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use connector_core::clock::{Clock, SystemClock};
@@ -11,7 +8,8 @@ use connector_core::error::Failure;
 use connector_core::ports::ImportCounts;
 use serde::Deserialize;
 
-use super::{ConfigFolder, VerbResult, output, project};
+use super::scheduling::offline_state;
+use super::{ConfigFolder, VerbResult, output, project, running};
 use crate::app::table_folder;
 use crate::config::Project;
 
@@ -75,16 +73,8 @@ struct Failed {
 impl Status {
     pub fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
-        let api = project.settings.listen.api;
-        let running = ask_running(api);
-        let ours = running.filter(|status| {
-            is_of(status, &project) || {
-                output::note(format!("note: another s3-connector answers at {api}; this is what the ledger has"));
-                false
-            }
-        });
-        let status = match ours {
-            Some(status) => status,
+        let status = match running::find(&project) {
+            Some(running) => running.status,
             None => from_ledger(&project)?,
         };
         if self.json {
@@ -99,28 +89,6 @@ impl Status {
     }
 }
 
-/// The status as the running program tells it; `None` if none answers.
-fn ask_running(api: SocketAddr) -> Option<serde_json::Value> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    let mut stream = TcpStream::connect_timeout(&api, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    // HTTP 1.0: the answer ends with the connection and comes in one piece.
-    write!(stream, "GET /api/v1/status HTTP/1.0\r\nHost: {api}\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8(answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200 ").then_some(())?;
-    serde_json::from_str(body).ok()
-}
-
-/// Whether a status is that of this configuration: it fills our tables.
-fn is_of(status: &serde_json::Value, project: &Project) -> bool {
-    let tables = |import: &serde_json::Value| import["table"].as_str().map(str::to_owned);
-    let theirs: Vec<String> = status.as_array().into_iter().flatten().filter_map(tables).collect();
-    project.imports.iter().all(|spec| theirs.contains(&table_folder(project, spec).display().to_string()))
-}
-
 /// The status as the ledger has it while no program runs.
 fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
     let ledger = project::open_ledger(project)?;
@@ -131,13 +99,15 @@ fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
             Some(ledger) => ledger.counts(&spec.name, SystemClock.now())?.unwrap_or_default(),
             None => ImportCounts::default(),
         };
+        let record = ledger.as_ref().map(|ledger| ledger.record(&spec.name)).transpose()?.flatten();
+        let (state, reason) = offline_state(record.as_ref());
         all.push(serde_json::json!({
             "import": spec.name,
             "connection": spec.connection.name,
             "uri": spec.uri.as_str(),
             "schedule": spec.schedule.as_str(),
-            "state": "Stopped",
-            "reason": null,
+            "state": state,
+            "reason": reason,
             "generation": 0,
             "table": table_folder(project, spec),
             "counts": counts,
@@ -172,8 +142,8 @@ fn show(imports: &[Shown]) {
             import.import.clone(),
             import.state.clone(),
             import.schedule.clone(),
-            files(&["ingested", "quarantined"]),
-            files(&["failed"]),
+            files(&["ingested"]),
+            files(&["failed", "quarantined"]),
             files(&["skipped"]),
             format!("{} ({})", counts.backlog_files, output::bytes(counts.backlog_bytes)),
             counts.rows.to_string(),
@@ -191,8 +161,8 @@ fn show(imports: &[Shown]) {
             output::line(format!("  schema version {}{reference}", counts.schema_version));
         }
         if counts.rows_quarantined > 0 {
-            let rows = counts.rows_quarantined;
-            output::line(format!("  {rows} rows in quarantine: s3-connector quarantine ls {}", import.import));
+            let rows = output::count(counts.rows_quarantined, "row");
+            output::line(format!("  {rows} in quarantine: s3-connector quarantine ls {}", import.import));
         }
         if let Some(reason) = &import.reason {
             output::line(format!("  {} ({}): {}", import.state, reason.code, reason.message));

@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 
 pub use self::control::{Control, ControlError};
 pub use self::guard::AllowedHosts;
-pub use self::token::ApiToken;
+pub use self::token::{ApiToken, FILE_NAME as TOKEN_FILE};
 
 /// Requests in flight get this long once the servers stop, in seconds: well within the time that SIGTERM grants.
 const GRACE_SECONDS: u64 = 2;

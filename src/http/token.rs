@@ -13,7 +13,7 @@ use super::HttpError;
 use crate::private_file;
 
 /// The name of the file in the data directory.
-const FILE_NAME: &str = "api-token";
+pub const FILE_NAME: &str = "api-token";
 
 /// What unsafe requests must carry.
 #[derive(Clone, Debug)]

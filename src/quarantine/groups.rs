@@ -54,7 +54,7 @@ impl Groups {
             }
             let (group, files) = self.groups.entry(name).or_insert_with_key(|(column, error)| {
                 let sample = row.text(column).map(str::to_owned);
-                let suggestion = suggest(column, error, sample.as_deref(), table);
+                let suggestion = suggest(column, error, sample.as_deref(), table, row.raw.is_some());
                 (new_group(column, error, row, sample, suggestion), BTreeSet::new())
             });
             group.rows += 1;
@@ -114,7 +114,7 @@ mod tests {
             version: "v".to_owned(),
             row,
             inserted: Some(Timestamp::from_second(row).expect("in range")),
-            raw: None,
+            raw: Some(id.to_owned()),
             texts: vec![("id".to_owned(), Some(id.to_owned()))],
         }
     }

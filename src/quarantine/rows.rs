@@ -33,6 +33,7 @@ impl QuarantinedRow {
 /// Which rows are wanted. Everything that is given has to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// A column with an error. Errors of the record as a whole name columns in quotes.
     pub column: Option<String>,
     /// Part of an error's message.
     pub error: Option<String>,
@@ -42,8 +43,11 @@ pub struct Filter {
 
 impl Filter {
     pub fn admits(&self, row: &QuarantinedRow) -> bool {
+        let on = |wanted: &String, column: &String, message: &String| {
+            wanted == column || (column.is_empty() && message.contains(&format!("'{wanted}'")))
+        };
         let wanted = |(column, message): &(String, String)| {
-            self.column.as_ref().is_none_or(|wanted| wanted == column)
+            self.column.as_ref().is_none_or(|wanted| on(wanted, column, message))
                 && self.error.as_ref().is_none_or(|part| error_kind(column, message).contains(part.as_str()))
         };
         let any_error = self.column.is_none() && self.error.is_none() || row.errors.iter().any(wanted);
@@ -102,4 +106,28 @@ fn time_at(batch: &RecordBatch, row: usize) -> Option<Timestamp> {
     matches!(array.data_type(), DataType::Timestamp(..)).then_some(())?;
     let times = array.as_primitive_opt::<TimestampMicrosecondType>()?;
     times.is_valid(row).then(|| Timestamp::from_microsecond(times.value(row)).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_found_where_the_record_as_a_whole_is_wrong_because_of_it() {
+        let row = |column: &str, message: &str| QuarantinedRow {
+            errors: vec![(column.to_owned(), message.to_owned())],
+            batch: String::new(),
+            key: String::new(),
+            version: String::new(),
+            row: 0,
+            inserted: None,
+            raw: None,
+            texts: Vec::new(),
+        };
+        let filter = Filter { column: Some("x".to_owned()), ..Filter::default() };
+        assert!(filter.admits(&row("x", "value 'a' on column 'x' is not Int64")));
+        assert!(filter.admits(&row("", "column 'x' is not in the table and may not be added")));
+        assert!(!filter.admits(&row("", "column 'xy' is not in the table and may not be added")));
+        assert!(!filter.admits(&row("y", "value 'x' on column 'y' is not Int64")), "a value is no column");
+    }
 }

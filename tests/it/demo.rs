@@ -17,17 +17,36 @@ fn demo(home: &Home, files: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+/// What the greeting offers works from the folder that it names, with nothing of the demo's own environment.
+fn look_around(home: &Home, output: &str) {
+    let offered: Vec<&str> = output.lines().filter_map(|line| line.trim().strip_prefix("(cd shop && ")).collect();
+    assert!(offered.len() >= 3, "{output}");
+    for line in offered {
+        let arguments: Vec<&str> = line.trim_end_matches(')').split(' ').skip(1).collect();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_s3-connector"));
+        let clean = command.args(&arguments).current_dir(home.path("shop")).env_clear();
+        let output = clean.env("S3_CONNECTOR_LISTEN_API", "127.0.0.1:0").output().expect("the program starts");
+        let (shown, troubles) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && !shown.trim().is_empty(), "{line}: {troubles}");
+        assert!(
+            !shown.contains("no rows") && !shown.contains("no batches") && troubles.is_empty(),
+            "{line}: {shown}{troubles}"
+        );
+    }
+}
+
 #[test]
 fn the_demo_imports_its_files_and_a_second_run_goes_on() {
     let home = Home::new();
     let first = demo(&home, "3");
     // The third file of orders has one that does not fit.
-    let expected = "orders: 3 files with 599 rows are in the table, 1 rows in quarantine, 0 files failed, 0 wait";
+    let expected = "orders: 3 files with 599 rows are in the table, 1 row in quarantine, 0 files failed, 0 wait";
     assert!(first.contains(expected), "{first}");
     let expected = "page_views: 3 files with 1200 rows are in the table, 0 rows in quarantine, 0 files failed, 0 wait";
     assert!(first.contains(expected), "{first}");
     let second = demo(&home, "5");
-    assert!(second.contains("orders: 5 files with 999 rows are in the table, 1 rows in quarantine"), "{second}");
+    assert!(second.contains("orders: 5 files with 999 rows are in the table, 1 row in quarantine"), "{second}");
+    look_around(&home, &second);
     let Some(python) = python("the_demo_imports_its_files_and_a_second_run_goes_on") else { return };
     for engine in ENGINES {
         for (table, ids, rows) in [("orders", "order_id", 999), ("page_views", "view_id", 2_000)] {

@@ -11,7 +11,7 @@
 
 mod markdown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +20,7 @@ use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::status::ImportState;
 use connector_core::telemetry::CATALOGUE;
+use connector_core::types::ColumnType;
 use connector_datafile::directives::{CONNECTION, DATASOURCE};
 use connector_datafile::{Colour, Diagnostic, render};
 use s3_connector::config::{Surroundings, load};
@@ -407,4 +408,24 @@ fn states_and_error_codes_that_are_listed_exist() {
         }
     }
     assert!(seen >= 50, "only {seen} codes");
+}
+
+// ---------------------------------------------------------------------------------------------------- what it stores
+
+/// The one table of types in code and the one page agree, type by type.
+#[test]
+fn the_table_of_types_is_the_one_in_code() {
+    let pages = pages();
+    let rows = pages["docs/types.md"].rows("The table");
+    let mut seen = HashSet::new();
+    for row in &rows {
+        let [datasource, arrow, delta, clickhouse] = row.as_slice() else { panic!("four cells: {row:?}") };
+        let ty = ColumnType::parse_canonical(datasource).unwrap_or_else(|| panic!("{datasource} is no type"));
+        let mapping = ty.mapping();
+        let in_code = [ty.to_string(), mapping.arrow.to_string(), mapping.delta, mapping.clickhouse];
+        assert_eq!([datasource, arrow, delta, clickhouse], in_code.each_ref());
+        seen.insert(std::mem::discriminant(&ty));
+    }
+    // Every kind of type is there: those that take parameters and those that take none.
+    assert_eq!(seen.len(), 27, "{rows:?}");
 }

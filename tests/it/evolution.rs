@@ -84,7 +84,8 @@ fn each_file_of_a_batch_adds_its_columns_and_older_rows_read_as_null() {
         let key = format!("{number}.csv");
         home.put("drop", &key, file).touch("drop", &key, FIRST_SECOND + number as u64);
     }
-    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(0);
+    // No row of the fourth file fits.
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(3);
     let expected = json!([
         {"id": 1, "x": null, "y": null, "ID_2": null},
         {"id": 2, "x": 5, "y": null, "ID_2": null},
@@ -114,7 +115,12 @@ fn each_file_of_a_batch_adds_its_columns_and_older_rows_read_as_null() {
         .collect();
     assert_eq!(brought, [("x", "1.csv"), ("y", "2.csv"), ("ID_2", "3.csv")]);
     let diff = home.run(cloud.endpoint(), &["datasource", "diff", "days"]).expect_code(0);
-    assert!(diff.stdout.contains("`x` Nullable(Int64)  -- from 1.csv"), "{}", diff.stdout);
+    let declared = "    `x` Nullable(Int64),\n    `y` Nullable(String),\n    `ID_2` Nullable(Int64) `json:$.ID`\n";
+    assert!(diff.stdout.contains(declared) && diff.stdout.contains("    x     1.csv\n"), "{}", diff.stdout);
+    // It can be pasted as it is: then nothing is left to declare.
+    home.datasource_text("days", &format!("SCHEMA >\n    `id` Nullable(Int64),\n{declared}\n{DAYS}"));
+    let none = home.run(cloud.endpoint(), &["datasource", "diff", "days"]).expect_code(0);
+    assert!(none.stdout.contains("exactly the columns of its file"), "{}", none.stdout);
     let files = home.run(cloud.endpoint(), &["history", "days", "--files"]).expect_code(0);
     assert!(files.stdout.contains("0.csv") && files.stdout.contains("schema reference"), "{}", files.stdout);
 }
@@ -182,5 +188,5 @@ fn a_schema_that_gains_a_column_or_relaxes_one_takes_effect_without_a_new_table(
     assert_eq!(rows, json!([{"id": 1, "n": 1, "m": null}, {"id": 3, "n": null, "m": 7}]));
     home.datasource_text("days", &format!("SCHEMA >\n    id String,\n    n Nullable(Int64)\n\n{DAYS}"));
     let refused = home.run(cloud.endpoint(), &["run", "--once"]).expect_code(2);
-    assert!(refused.stderr.contains("disagree about column 'id'"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("disagree: column 'id' is Int64 in the table and String"), "{}", refused.stderr);
 }

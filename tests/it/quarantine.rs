@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cloud, ENGINES, Home, python, script};
+use crate::harness::{Cloud, Daemon, ENGINES, Home, python, script, until};
 
 const SCHEMA: &str = "SCHEMA >\n    id Int64,\n    amount Decimal(9,2),\n    note String\n\n";
 const SOURCE: &str = "IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop/\n";
@@ -123,6 +123,112 @@ fn an_explosion_of_bad_rows_pauses_the_import_before_it_fills_the_disk() {
     assert!(stopped.stderr.contains("12000 of the batch's 12000 rows do not fit"), "{}", stopped.stderr);
     let none = home.run(cloud.endpoint(), &["quarantine", "ls", "orders"]).expect_code(0);
     assert!(none.stdout.contains("no rows in quarantine"), "{}", none.stdout);
+    let none = home.run(cloud.endpoint(), &["quarantine", "show", "orders", "--column", "id"]).expect_code(0);
+    assert!(none.stderr.contains("no rows in quarantine"), "{}", none.stderr);
     let again = home.run(cloud.endpoint(), &["run", "--once"]).expect_code(3);
-    assert!(again.stderr.contains("resume the import"), "{}", again.stderr);
+    assert!(again.stderr.contains("datasource scheduling resume"), "{}", again.stderr);
+
+    // Everybody says that it is paused and what goes on from here, and that leads out of it.
+    let status = home.run(cloud.endpoint(), &["status"]).expect_code(0).stdout;
+    assert!(status.contains("Paused (too_many_bad_rows): 12000 of the batch's"), "{status}");
+    let scheduling =
+        |verb| home.run(cloud.endpoint(), &["datasource", "scheduling", verb, "orders"]).expect_code(0).stdout;
+    let state = scheduling("state");
+    assert!(state.starts_with("orders: Paused: 12000 of") && state.contains("scheduling resume"), "{state}");
+    assert!(scheduling("resume").contains("its next batch is taken as it is"));
+    assert!(scheduling("state").starts_with("orders: Stopped"));
+    home.run(cloud.endpoint(), &["run", "--once"]);
+    let counts = home.counts("orders");
+    assert_eq!((counts.rows, counts.rows_quarantined), (0, 12_000));
+    let listed = home.run(cloud.endpoint(), &["quarantine", "ls", "orders"]).expect_code(0).stdout;
+    assert!(listed.contains("orders: 12000 rows in quarantine") && listed.contains("under a new key"), "{listed}");
+}
+
+#[test]
+fn a_pause_holds_with_and_without_a_running_program_until_it_is_resumed() {
+    let (home, cloud) = damaged();
+    home.datasource_text("orders", &format!("{SCHEMA}{SOURCE}IMPORT_SCHEDULE @auto\n"));
+    let early = home.run(cloud.endpoint(), &["datasource", "scheduling", "pause", "orders"]).expect_code(2);
+    assert!(early.stderr.contains("never ran"), "{}", early.stderr);
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(3);
+    let offline =
+        |verb| home.run(cloud.endpoint(), &["datasource", "scheduling", verb, "orders"]).expect_code(0).stdout;
+    assert!(offline("pause").contains("orders: paused"));
+    assert!(offline("state").starts_with("orders: Paused: by hand"));
+    home.put("drop", "c.csv", "id,amount,note\n9,9.00,late\n");
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(2);
+
+    let daemon = Daemon::start(&home, cloud.endpoint(), "1s");
+    daemon.wait_for_state("orders", "Paused");
+    let told = |verb| {
+        let mut command = home.command(cloud.endpoint(), &["datasource", "scheduling", verb, "orders"]);
+        let output = command.env("S3_CONNECTOR_LISTEN_API", daemon.api.to_string()).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(told("state").starts_with("orders: Paused"));
+    assert!(told("resume").contains("orders: resumed"));
+    until("c.csv to be imported", || (home.counts("orders").rows == 2).then_some(()));
+    assert!(told("pause").contains("orders: paused"));
+    daemon.wait_for_state("orders", "Paused");
+    // Who cannot reach the program cannot go behind its back either.
+    let behind = home.run(cloud.endpoint(), &["datasource", "scheduling", "resume", "orders"]);
+    assert_ne!(behind.code, 0, "{}", behind.stdout);
+    let (code, log) = daemon.terminate();
+    assert_eq!(code, 0, "{log}");
+    assert!(offline("state").starts_with("orders: Paused: by hand"), "it survives");
+}
+
+#[test]
+fn a_preview_of_a_large_file_shows_its_rows_and_the_types_that_the_import_finds() {
+    let home = Home::new();
+    let cloud = Cloud::start(&home);
+    home.role_connection(cloud.endpoint());
+    home.datasource_text("wide", SOURCE);
+    // Only the middle and the tail tell that two of the columns are not what the head says.
+    let row = |row: u32| match row {
+        115_000.. if row < 115_100 => format!("{row},x{row},1\n"),
+        199_900.. => format!("{row},1,y{row}\n"),
+        _ => format!("{row},1,1\n"),
+    };
+    let text = (0..200_000).fold("id,a,b\n".to_owned(), |text, number| text + &row(number));
+    assert!(text.len() > 3 << 19, "larger than a sample");
+    home.put("drop", "a.csv", text);
+    let preview =
+        || json_of(&home.run(cloud.endpoint(), &["datasource", "preview", "wide", "--json"]).expect_code(0).stdout);
+    let found = preview();
+    assert_eq!(found["rows"].as_array().map(Vec::len), Some(10), "{found}");
+    assert_eq!(found["rows"][0], json!(["0", "1", "1"]));
+    let types = |found: &Value| {
+        let columns = found["columns"].as_array().expect("columns").iter();
+        columns.map(|column| column["type"].as_str().expect("a type").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(types(&found), ["Nullable(Int64)", "String", "String"]);
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(0);
+    let diff = json_of(&home.run(cloud.endpoint(), &["datasource", "diff", "wide", "--json"]).expect_code(0).stdout);
+    let inferred = diff["inferred"].as_array().expect("columns").iter().map(|column| column["type"].clone());
+    assert_eq!(inferred.collect::<Vec<_>>(), types(&found));
+    let shown = home.run(cloud.endpoint(), &["datasource", "preview", "wide"]).expect_code(0).stdout;
+    assert!(shown.contains("quote '\"'"), "{shown}");
+}
+
+#[test]
+fn verbs_that_find_nothing_say_so_and_say_what_there_is() {
+    let (home, cloud) = damaged();
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(3);
+    let run = |arguments: &[&str]| home.run(cloud.endpoint(), arguments).expect_code(0);
+    let none = run(&["history", "orders", "--outcome", "deferred"]).stdout;
+    assert_eq!(none, "orders: no batches with a file that is deferred\n");
+    home.datasource_text("idle", "IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop/none/\n");
+    assert_eq!(run(&["history", "idle"]).stdout, "idle: no batches\n");
+    let show = run(&["quarantine", "show", "orders", "--column", "note"]).stderr;
+    assert!(show.contains("columns amount, id") && show.contains("files a.csv, b.csv"), "{show}");
+    let listed = run(&["quarantine", "ls", "orders"]).stdout;
+    assert!(!listed.contains("for example NULL, row 5") && listed.contains("for example row 5 of a.csv"), "{listed}");
+    // One file and two rows of it are in quarantine as a whole.
+    let status = run(&["status"]).stdout;
+    let orders: Vec<&str> = status.lines().nth(1).expect("a row").split_whitespace().collect();
+    let other: Vec<&str> = status.lines().nth(2).expect("a row").split_whitespace().collect();
+    let row = if orders[0] == "orders" { orders } else { other };
+    assert_eq!(row[3..5], ["1", "1"], "{status}");
 }

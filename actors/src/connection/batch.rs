@@ -144,7 +144,13 @@ impl ConnectionActor {
 
     /// Schema and tables are there, or there is nothing to read.
     pub(super) fn read_files(&mut self, ctx: &mut Context<Self>) {
-        if self.unread_files().is_empty() { self.close_if_complete(ctx) } else { self.inspect_files(ctx) }
+        if self.unread_files().is_empty() {
+            self.close_if_complete(ctx);
+        } else if self.open.as_ref().is_some_and(|open| open.plan.is_inspected(&open.settled())) {
+            self.plan_if_inspected(ctx);
+        } else {
+            self.inspect_files(ctx);
+        }
     }
 
     /// No file of the batch has columns, so there is no schema, and no table yet: each file ends with its own error.
@@ -302,12 +308,8 @@ impl ConnectionActor {
     /// What is staged is final from here on.
     fn freeze_batch(&mut self, results: Vec<FileResult>, files: DataFiles, ctx: &mut Context<Self>) {
         let Some(open) = self.open.as_mut() else { return };
-        let committed = |ordinal: usize| {
-            let result = open.results.get(ordinal).and_then(Option::as_ref);
-            result.is_some_and(|result| result.outcome.is_committed())
-        };
         let rows_in = |files: &[StagedFile]| files.iter().map(|file| file.rows).sum();
-        let added = open.plan.added(committed);
+        let added = open.plan.added();
         let quarantine_added = match (&open.plan.schema, &self.table.quarantine) {
             (Some(schema), Some(present)) if !files.quarantine.is_empty() => {
                 quarantine::missing_columns(present, schema)
@@ -339,7 +341,7 @@ impl ConnectionActor {
             return self.end(Failure::bug("nothing_refused", "the guard tripped without a batch"), ctx);
         };
         self.pace.pause();
-        self.pause.forget();
+        self.pause.begin_trip();
         if let Some(record) = self.record.as_mut() {
             (record.paused, record.guard_reason) = (true, Some(failure.message.clone()));
         }
@@ -347,7 +349,7 @@ impl ConnectionActor {
         self.set_state(ImportState::Paused, Some(&failure));
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         self.tasks.spawn("trip guard", ctx.address(), async move {
-            LedgerAnswered::Closed(ledger.trip_guard(&import, seq, &failure.message).await)
+            LedgerAnswered::GuardTripped(ledger.trip_guard(&import, seq, &failure.message).await)
         });
     }
 }

@@ -20,9 +20,15 @@ pub(super) struct PauseWish {
 }
 
 impl PauseWish {
-    /// The import was paused by something else: what was wished before is over.
-    pub(super) fn forget(&mut self) {
+    /// The guard pauses the import: what was wished before is over, and nothing else is stored until that is.
+    pub(super) fn begin_trip(&mut self) {
         self.wanted = None;
+        self.storing = true;
+    }
+
+    /// Whether somebody wants the import to go on.
+    pub(super) fn is_resume(&self) -> bool {
+        self.wanted == Some(false)
     }
 }
 
@@ -62,9 +68,7 @@ impl Handler<Resume> for ConnectionActor {
     type Result = ResponseFuture<Result<(), Failure>>;
 
     fn handle(&mut self, _: Resume, ctx: &mut Self::Context) -> Self::Result {
-        if let Some(record) = self.record.as_mut() {
-            record.guard_waived |= record.guard_reason.take().is_some();
-        }
+        self.waive_guard();
         if self.recovered && self.pace.is_paused() {
             self.set_state(ImportState::Running, None);
             let steps = self.pace.resume(self.born.elapsed());
@@ -93,6 +97,21 @@ impl ConnectionActor {
         Failure::config("paused", message)
     }
 
+    /// Somebody resumes what the guard has paused: the next batch is not judged.
+    pub(super) fn waive_guard(&mut self) {
+        if let Some(record) = self.record.as_mut() {
+            record.guard_waived |= record.guard_reason.take().is_some();
+            record.paused = false;
+        }
+    }
+
+    /// The pause by the guard is durable. What was wished meanwhile comes after it.
+    pub(super) fn guard_tripped(&mut self, ctx: &mut Context<Self>) {
+        self.pause.storing = false;
+        self.store_wish(ctx);
+        self.batch_closed_without_commit(ctx);
+    }
+
     /// Answers once the wish is durable.
     fn wish(&mut self, paused: bool, ctx: &mut Context<Self>) -> ResponseFuture<Result<(), Failure>> {
         let (sender, receiver) = oneshot::channel();
@@ -117,7 +136,8 @@ impl ConnectionActor {
 
     pub(super) fn pause_stored(&mut self, stored: bool, ctx: &mut Context<Self>) {
         self.pause.storing = false;
-        if self.pause.wanted != Some(stored) {
+        // Without a wish the guard has tripped meanwhile; whoever asked is told that his word was kept.
+        if self.pause.wanted.is_some_and(|wanted| wanted != stored) {
             return self.store_wish(ctx);
         }
         for waiter in self.pause.waiting.drain(..) {

@@ -7,8 +7,9 @@ use actix::{Context, Handler};
 use connector_core::csv::{CsvDialect, CsvSettings};
 use connector_core::error::Failure;
 use connector_core::evolve::{FilePlan, FileShape, Planner};
+use connector_core::guard::NO_ROW_FITS;
 use connector_core::outcome::concerns_import;
-use connector_core::ports::{AddedColumn, FileOutcome};
+use connector_core::ports::{AddedColumn, FileOutcome, ReferenceFile};
 use connector_core::schema::TableSchema;
 
 use super::ConnectionActor;
@@ -33,8 +34,24 @@ impl BatchPlan {
         self.shapes.iter().zip(settled).all(|(shape, settled)| shape.is_some() || *settled)
     }
 
+    /// The first file that has columns: where no reference file could be found out, it stands for one, so that a table
+    /// with a declared schema never grows columns that were left out on purpose.
+    fn first_columns(&self, keys: &[Arc<str>]) -> Option<ReferenceFile> {
+        let with_columns = |(_, shape): &(usize, &FileShape)| !shape.columns.is_empty();
+        let mut shapes = self.shapes.iter().enumerate().filter_map(|(index, shape)| Some((index, shape.as_ref()?)));
+        let (index, shape) = shapes.find(with_columns)?;
+        let key = keys[index].to_string();
+        Some(ReferenceFile { key, columns: shape.names(), dialect: None, evidence: Vec::new() })
+    }
+
+    /// Whether nothing is left to be found out before the batch can be planned.
+    pub(super) fn is_inspected(&self, settled: &[bool]) -> bool {
+        self.is_complete(settled) && self.shapes.iter().any(Option::is_some)
+    }
+
     fn decide(&mut self, keys: &[Arc<str>], mut planner: Planner<'_>) {
-        for (index, shape) in self.shapes.iter().enumerate() {
+        // They may be large, and are not needed any more.
+        for (index, shape) in std::mem::take(&mut self.shapes).iter().enumerate() {
             self.files[index] = shape.as_ref().map(|shape| Arc::new(planner.plan(&keys[index], shape)));
         }
         let (schema, added) = planner.finish();
@@ -46,28 +63,33 @@ impl BatchPlan {
 
     /// How a file ended whose rows are all with the AppenderActor.
     pub(super) fn outcome(&self, ordinal: usize, rows: FileRows) -> FileOutcome {
-        let causes = self.files.get(ordinal).and_then(Option::as_ref).map_or(&[][..], |plan| &plan.causes);
-        let Some(first) = causes.first() else {
-            return FileOutcome::Ingested { rows: rows.table, rows_quarantined: rows.quarantine };
+        let plan = self.files.get(ordinal).and_then(Option::as_ref);
+        let Some((plan, first)) = plan.and_then(|plan| Some((plan, plan.causes.first()?))) else {
+            return outcome_of_rows(rows);
         };
+        let causes = &plan.causes;
         let messages: Vec<&str> = causes.iter().take(SHOWN_CAUSES).map(|cause| cause.message.as_str()).collect();
         let more = if causes.len() > SHOWN_CAUSES { "; and more" } else { "" };
-        let message = format!("{}{more}", messages.join("; "));
+        let context = if plan.context.is_empty() { String::new() } else { format!("; {}", plan.context) };
+        let message = format!("{}{more}{context}", messages.join("; "));
         FileOutcome::Quarantined { code: first.code, message, rows_quarantined: rows.quarantine }
     }
 
-    /// The columns that the commit adds: those that came with a file that is part of it. A file that turned out to be
-    /// corrupt while it was read adds none.
-    pub(super) fn added(&self, is_committed: impl Fn(usize) -> bool) -> Vec<AddedColumn> {
-        let Some(schema) = &self.schema else { return Vec::new() };
-        let brought = |added: &AddedColumn| {
-            let column = schema.columns.iter().position(|column| column.name == added.column.name);
-            let feeds = |plan: &FilePlan| column.is_some_and(|column| plan.bound.sources[column].is_some());
-            let mut files = self.files.iter().enumerate();
-            files.any(|(ordinal, plan)| is_committed(ordinal) && plan.as_ref().is_some_and(|plan| feeds(plan)))
-        };
-        self.added.iter().filter(|added| added.key.is_none() || brought(added)).cloned().collect()
+    /// The columns that the commit adds. Also those of a file that turned out to be corrupt while it was read: the data
+    /// files of its mates have them already, and records without a header may hold values of them.
+    pub(super) fn added(&self) -> Vec<AddedColumn> {
+        self.added.clone()
     }
+}
+
+/// How a file that fits as a whole has ended. One of which no row fits is shown as one that does not fit: then a better
+/// version of it is read, too.
+fn outcome_of_rows(rows: FileRows) -> FileOutcome {
+    if rows.table > 0 || rows.quarantine == 0 {
+        return FileOutcome::Ingested { rows: rows.table, rows_quarantined: rows.quarantine };
+    }
+    let message = format!("the file has the table's columns, but none of its {} rows fits them", rows.quarantine);
+    FileOutcome::Quarantined { code: NO_ROW_FITS, message, rows_quarantined: rows.quarantine }
 }
 
 /// How many causes of one file a message tells.
@@ -106,7 +128,7 @@ impl ConnectionActor {
     }
 
     /// Once every file is inspected: decides what the batch adds and how each file is read, and has them read.
-    fn plan_if_inspected(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn plan_if_inspected(&mut self, ctx: &mut Context<Self>) {
         let (Some(open), Some(schema)) = (self.open.as_mut(), self.table.schema.as_ref()) else {
             return self.end(Failure::bug("no_schema", "a batch was to be planned without a schema"), ctx);
         };
@@ -114,6 +136,12 @@ impl ConnectionActor {
             return;
         }
         let keys: Vec<Arc<str>> = open.files.iter().map(|file| Arc::clone(&file.key)).collect();
+        if self.table.reference.is_none()
+            && let Some(reference) = open.plan.first_columns(&keys)
+        {
+            let schema = schema.as_ref().clone();
+            return self.decide_schema(schema, Some(reference), ctx);
+        }
         let planner = Planner::new(
             schema.as_ref().clone(),
             self.table.added.clone(),
@@ -144,13 +172,19 @@ impl ConnectionActor {
                 format,
                 schema: Arc::clone(schema),
                 plan: Arc::clone(plan),
-                dialect: dialect.clone(),
+                dialect: dialect_of(&dialect, plan),
                 reference: Arc::clone(&reference),
                 now: open.claimed_at,
             });
         }
         self.close_if_complete(ctx);
     }
+}
+
+/// If not one name of a file's first record is a column, it is a record like the others, and has to be kept like them.
+fn dialect_of(dialect: &CsvDialect, plan: &FilePlan) -> CsvDialect {
+    let headerless = plan.causes.iter().any(|cause| cause.code == "no_common_column");
+    CsvDialect { header: dialect.header && !headerless, ..dialect.clone() }
 }
 
 impl Handler<FileInspected> for ConnectionActor {

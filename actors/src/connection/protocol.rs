@@ -59,11 +59,15 @@ impl ConnectionActor {
         let (Some((open, staged)), Some(record), Some(appender)) = (work, self.record.as_ref(), self.appender()) else {
             return self.end(Failure::bug("nothing_staged", "there is no staged batch to commit"), ctx);
         };
-        let (files, add_columns) = match which {
-            Which::Table => (staged.files.clone(), staged.added.iter().map(|added| added.column.clone()).collect()),
-            Which::Quarantine => (staged.quarantine.clone(), staged.quarantine_added.clone()),
+        let (files, add_columns, after) = match which {
+            Which::Table => {
+                let columns = staged.added.iter().map(|added| added.column.clone()).collect();
+                (staged.files.clone(), columns, Some(open.seq - 1))
+            }
+            Which::Quarantine => (staged.quarantine.clone(), staged.quarantine_added.clone(), None),
         };
-        let commit = TableCommit { import: record.uuid, seq: open.seq, batch_uuid: open.uuid, files, add_columns };
+        let (seq, batch_uuid) = (open.seq, open.uuid);
+        let commit = TableCommit { import: record.uuid, seq, batch_uuid, after, files, add_columns };
         appender.do_send(CommitBatch { generation: self.generation, which, commit });
     }
 
@@ -103,6 +107,9 @@ impl ConnectionActor {
         self.supervisor
             .committed
             .do_send(BatchCommitted { import: self.import().clone(), generation: self.generation });
+        if self.table.is_outdated() {
+            return self.end(outdated(), ctx);
+        }
         let action = self.machine.on(Event::Finalised);
         self.perform(action, ctx);
     }
@@ -141,9 +148,18 @@ impl ConnectionActor {
             self.emit_results(&open, &results);
             BatchSettled { import: &self.labels, seq: open.seq, id: &open.id, files: results.len() }.emit();
         }
+        if self.table.is_outdated() {
+            return self.end(outdated(), ctx);
+        }
         let action = self.machine.on(Event::Closed);
         self.perform(action, ctx);
     }
+}
+
+/// SCHEMA was held against the table as it was before a batch of an earlier generation ended: the next generation looks
+/// again.
+fn outdated() -> Failure {
+    Failure::transient("schema_recovered", "an interrupted batch that adds columns has ended; the table is read again")
 }
 
 impl Handler<StagedChecked> for ConnectionActor {

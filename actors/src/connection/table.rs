@@ -1,20 +1,21 @@
 //! What the tables are: their schema, the reference file, their creation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler};
 use connector_core::commit::{Event, LedgerFacts, TableTxn};
-use connector_core::error::Failure;
+use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{SchemaDecided, TableRecovered};
 use connector_core::object::ObjectRef;
-use connector_core::ports::{AddedColumn, ReferenceFile, StagedBatch};
+use connector_core::ports::{AddedColumn, FileOutcome, ReferenceFile, StagedBatch};
 use connector_core::preparation::{Preparation, Reconciled, TableKnowledge, reconcile};
 use connector_core::quarantine::quarantine_schema;
 use connector_core::schema::{Origin, TableSchema};
 
 use super::{ConnectionActor, LedgerAnswered};
 use crate::messages::appending::{BothTables, CreateTable, TableCreated, TablesRead, Which};
-use crate::messages::decoding::{ColumnsInferred, InferColumns};
+use crate::messages::decoding::{ColumnsInferred, InferColumns, InferredColumns};
 
 /// What this generation knows of the table.
 #[derive(Default)]
@@ -31,9 +32,16 @@ pub(super) struct TableView {
     pub(super) reference: Option<Arc<ReferenceFile>>,
     /// True once ledger and tables have been compared.
     compared: bool,
+    /// An interrupted batch adds columns: what SCHEMA means for the table is only known when it has ended.
+    outdated: bool,
 }
 
 impl TableView {
+    /// Whether a batch of an earlier generation had columns to add when the table was looked at.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
     /// A batch has landed: what it added is part of the tables now. Returns the number of the table's columns.
     pub(super) fn evolved(&mut self, staged: &StagedBatch) -> usize {
         let Some(schema) = self.schema.as_mut() else { return 0 };
@@ -75,6 +83,10 @@ impl Handler<TablesRead> for ConnectionActor {
             Event::Facts { ledger, table, quarantine }
         };
         let first = !std::mem::replace(&mut self.table.compared, true);
+        if !first {
+            // Somebody may have removed the quarantine table meanwhile; then it is made anew.
+            self.table.quarantine = facts.quarantine.as_ref().map(|facts| facts.schema.clone());
+        }
         let action = self.machine.on(event);
         if first && !matches!(action, connector_core::commit::Action::Stop(_)) {
             if let Err(failure) = self.view_tables(&facts) {
@@ -94,10 +106,17 @@ impl ConnectionActor {
         self.table.noted = record.table_created;
         self.table.reference = record.reference.clone().map(Arc::new);
         self.table.quarantine = both.quarantine.as_ref().map(|facts| facts.schema.clone());
+        let staged = record.open_batch.as_ref().and_then(|open| open.staged.as_ref());
+        self.table.outdated = staged.is_some_and(|staged| !staged.added.is_empty());
         let declared = self.declared_schema();
         let reconciled = match (&both.table, declared) {
-            (Some(facts), Some(declared)) => Some(reconcile(&declared, &facts.schema)?),
-            (Some(facts), None) => Some(Reconciled { schema: as_inferred(facts.schema.clone()), added: Vec::new() }),
+            (Some(facts), Some(declared)) => {
+                Some(reconcile(&declared, &with_origins(facts.schema.clone(), record.schema.as_ref(), true))?)
+            }
+            (Some(facts), None) => {
+                let schema = with_origins(facts.schema.clone(), record.schema.as_ref(), false);
+                Some(Reconciled { schema, added: Vec::new() })
+            }
             (None, declared) => {
                 let schema = declared.or_else(|| record.schema.clone());
                 schema.map(|schema| Reconciled { schema, added: Vec::new() })
@@ -216,6 +235,7 @@ impl Handler<ColumnsInferred> for ConnectionActor {
             return;
         }
         match message.result {
+            Ok(inferred) if self.too_many_columns(&inferred) => self.refuse_reference(&inferred, ctx),
             Ok(inferred) => match self.table.schema.as_deref().cloned().or(inferred.schema) {
                 Some(mut schema) => {
                     schema.partition.clone_from(&self.spec.partition);
@@ -223,10 +243,49 @@ impl Handler<ColumnsInferred> for ConnectionActor {
                 }
                 None => self.end(Failure::bug("no_schema", "the columns of a file were read without their types"), ctx),
             },
+            Err(failures) if failures.last().is_some_and(|last| last.class == ErrorClass::Transient) => {
+                self.defer_file(failures, ctx);
+            }
             // With a schema each file is tried all the same and says itself what is wrong with it.
             Err(_) if self.table.schema.is_some() => self.read_files(ctx),
             Err(failures) => self.no_file_has_columns(failures, ctx),
         }
+    }
+}
+
+impl ConnectionActor {
+    fn too_many_columns(&self, inferred: &InferredColumns) -> bool {
+        let columns = inferred.schema.as_ref().map_or(0, |schema| schema.columns.len());
+        self.table.schema.is_none() && columns > self.spec.evolution.max_columns
+    }
+
+    /// The table would have more columns than the limit: the file fails, and the others are tried.
+    fn refuse_reference(&mut self, inferred: &InferredColumns, ctx: &mut Context<Self>) {
+        let key = inferred.reference.key.as_str();
+        let Some(object) = self.unread_files().into_iter().find(|file| &*file.key == key) else {
+            return self.end(Failure::bug("no_file", "columns came from a file that is not there"), ctx);
+        };
+        let columns = inferred.schema.as_ref().map_or(0, |schema| schema.columns.len());
+        let limit = self.spec.evolution.max_columns;
+        let message = format!(
+            "{} has {columns} columns, more than limits.max_columns = {limit}; declare those that are wanted in SCHEMA, \
+             or raise the limit",
+            object.uri()
+        );
+        let outcome = FileOutcome::Failed { code: "too_many_columns", message };
+        self.record_result(&object, outcome, 0, Duration::ZERO);
+        if self.unread_files().is_empty() { self.close_if_complete(ctx) } else { self.infer_columns() }
+    }
+
+    /// The last of the files that were tried cannot be read now: it leaves the batch, and the others are tried.
+    fn defer_file(&mut self, mut failures: Vec<Failure>, ctx: &mut Context<Self>) {
+        let tried = failures.len();
+        let (Some(failure), Some(object)) = (failures.pop(), self.unread_files().into_iter().nth(tried - 1)) else {
+            return self.end(Failure::bug("no_file", "columns were asked of a file that is not there"), ctx);
+        };
+        let outcome = self.outcome_of_error(&object, failure.into());
+        self.record_result(&object, outcome, 0, Duration::ZERO);
+        if self.unread_files().is_empty() { self.close_if_complete(ctx) } else { self.infer_columns() }
     }
 }
 
@@ -269,10 +328,16 @@ impl ConnectionActor {
     }
 }
 
-/// Columns of a table that was made before tables kept where a column came from.
-fn as_inferred(mut schema: TableSchema) -> TableSchema {
+/// Where the columns came from of which the table does not say it. What the ledger knows was declared, or inferred
+/// before tables kept it; what it does not know was added by another program, and no file needs to have it.
+fn with_origins(mut schema: TableSchema, known: Option<&TableSchema>, declared: bool) -> TableSchema {
     for column in schema.columns.iter_mut().filter(|column| column.origin == Origin::Declared) {
-        column.origin = Origin::Inferred;
+        let is_known = known.is_none_or(|known| known.find(&column.name).is_some());
+        if !is_known {
+            column.origin = Origin::Evolved;
+        } else if !declared {
+            column.origin = Origin::Inferred;
+        }
     }
     schema
 }

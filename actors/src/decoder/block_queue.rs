@@ -52,9 +52,10 @@ impl<'a> BlockQueue<'a> {
             };
             let task = Task::spawn(&self.job.reader.world.io, decode);
             self.decoding.push_back(Decoding { task, text, credit });
-        }
-        while self.decoding.len() > self.job.reader.world.pool.threads() {
-            self.stage_next().await?;
+            // A part may be many blocks, if the table has many columns: they are not all decoded at once.
+            while self.decoding.len() > self.job.reader.world.pool.threads() {
+                self.stage_next().await?;
+            }
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ fn text_shape(
 ) -> Result<FileShape, Failure> {
     if format == Format::Ndjson {
         // A key inside an object that a column takes as a whole is nothing new.
-        return ndjson::shape(&text.sample).map(|shape| ndjson::uncovered(shape, schema));
+        return ndjson::shape_for(&text.sample, schema);
     }
     match infer::csv_shape(&text.sample, dialect) {
         Err(failure) if is_without_records(&failure) && text.sample.whole_file => {

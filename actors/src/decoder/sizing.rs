@@ -103,7 +103,7 @@ mod tests {
 
     fn plan(rejected: bool) -> FilePlan {
         let cause = FileCause { column: "a".into(), code: "missing_column", message: "it lacks 'a'".into() };
-        FilePlan { bound: Default::default(), unknown: vec![], causes: rejected.then_some(cause).into_iter().collect() }
+        FilePlan { causes: rejected.then_some(cause).into_iter().collect(), ..FilePlan::default() }
     }
 
     #[test]

@@ -237,7 +237,7 @@ async fn the_parts_of_an_object_are_the_object_and_take_credit_only_while_they_a
 }
 
 fn sizing() -> Sizing {
-    Sizing::new(&FilePlan { bound: Default::default(), unknown: vec![], causes: vec![] })
+    Sizing::new(&FilePlan::default())
 }
 
 #[tokio::test]

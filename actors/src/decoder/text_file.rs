@@ -199,7 +199,8 @@ fn open(file: &DecodeFile, head: Bytes, whole_file: bool) -> Result<Option<Opene
     let options = CsvOptions::new(file.dialect.clone());
     let Some(header) = read_header(&head, whole_file, &options)? else { return Ok(None) };
     let decoder = CsvDecoder::new(schema, plan, &options, file.now);
-    let (splitter, decoder) = (TextSplitter::Csv(Splitter::after_header(&options, &header)), TextDecoder::Csv(decoder));
+    let splitter = Splitter::after_header(&options, &header).for_columns(file.schema.columns.len());
+    let (splitter, decoder) = (TextSplitter::Csv(splitter), TextDecoder::Csv(decoder));
     Ok(Some(Opened { splitter, decoder, body: head.slice(header.body_offset..) }))
 }
 

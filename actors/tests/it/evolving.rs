@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix::System;
 use connector_actors::messages::control::{Drain, Resume};
+use connector_core::error::Failure;
 use connector_core::evolve::{Evolution, OnMissingColumn};
 use connector_core::guard::GuardLimits;
 use connector_core::history::HistoryQuery;
@@ -15,7 +16,7 @@ use connector_core::status::ImportState;
 use connector_core::types::ColumnType;
 use connector_ledger::SqliteLedger;
 
-use crate::doubles::{Bench, CommitFault, DEADLINE, Process, rows_of, until};
+use crate::doubles::{Bench, CommitFault, DEADLINE, PASS, Process, rows_of, until};
 
 fn ledger() -> Arc<SqliteLedger> {
     Arc::new(SqliteLedger::in_memory().expect("opens"))
@@ -23,6 +24,20 @@ fn ledger() -> Arc<SqliteLedger> {
 
 fn name() -> ImportName {
     ImportName::new("orders")
+}
+
+/// An import with these columns declared.
+fn declared(bench: &Bench, columns: &[(&str, ColumnType)]) -> ImportSpec {
+    let mut spec = bench.spec(Schedule::OnDemand);
+    spec.columns = Some(columns.iter().map(|(name, ty)| Column::nullable(*name, ty.clone())).collect());
+    spec
+}
+
+/// A sync that may be refused, and the end of the process.
+async fn try_sync(bench: &Bench, spec: ImportSpec, ledger: &Arc<SqliteLedger>) {
+    let process = Process::start(vec![bench.seat(0, spec, ledger)]);
+    let _ = process.sync("orders").await;
+    process.supervisor.send(Drain { deadline: DEADLINE }).await.expect("drains");
 }
 
 async fn sync_once(bench: &Bench, spec: ImportSpec, ledger: &Arc<SqliteLedger>) {
@@ -203,7 +218,7 @@ fn a_file_without_any_record_is_ingested_with_no_rows_and_lacks_nothing() {
 }
 
 #[test]
-fn a_file_that_breaks_while_it_is_read_leaves_no_column_behind() {
+fn a_file_that_breaks_while_it_is_read_leaves_no_row_and_its_mates_land_with_their_columns() {
     System::new().block_on(async {
         let (bench, ledger) = (Bench::new("orders"), ledger());
         bench.bucket.put("1.csv", "id\n1\n", 1);
@@ -212,6 +227,128 @@ fn a_file_that_breaks_while_it_is_read_leaves_no_column_behind() {
         let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
         let summary = process.sync("orders").await.expect("syncs");
         assert_eq!((summary.files_ingested, summary.files_failed), (2, 1));
-        assert_eq!(bench.table.columns(), ["id", "z"]);
+        // The data files of its mates have its column already: it stays, and is NULL.
+        assert_eq!(bench.table.columns(), ["id", "x", "z"]);
+    });
+}
+
+#[test]
+fn columns_that_were_left_out_stay_out_also_if_no_reference_file_could_be_found_out() {
+    System::new().block_on(async {
+        // A file that cannot be read for a moment, and one whose names infer nothing.
+        for (body, fault) in [("a,b,c\n1,2,3\n", true), ("b,x,x,x_2\n1,2,3,4\n", false)] {
+            let (bench, ledger) = (Bench::new("orders"), ledger());
+            bench.bucket.put("1.csv", body, 1);
+            if fault {
+                let failure = Failure::transient("timeout", "no answer");
+                bench.bucket.read_faults.lock().expect("lock").insert("1.csv".into(), [failure].into());
+            }
+            let spec = declared(&bench, &[("b", ColumnType::Int64)]);
+            try_sync(&bench, spec.clone(), &ledger).await;
+            bench.bucket.put("2.csv", body.replace('1', "5"), 2);
+            try_sync(&bench, spec, &ledger).await;
+            assert_eq!(bench.table.columns(), ["b"], "{body}");
+        }
+    });
+}
+
+#[test]
+fn a_value_behind_the_sample_keeps_its_column_though_the_file_that_brought_it_is_gone() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("1.ndjson", "{\"id\":1}\n", 1);
+        sync_once(&bench, bench.spec(Schedule::OnDemand), &ledger).await;
+        let filler = format!("{{\"id\":1}}{}\n", " ".repeat(90));
+        let half = filler.repeat((1 << 20) / filler.len());
+        // Neither the head of the file, nor its middle, nor its tail shows it.
+        let quarter = filler.repeat((768 << 10) / filler.len());
+        bench.bucket.put("2.ndjson", format!("{quarter}{{\"id\":7,\"x\":42}}\n{half}{half}"), 2);
+        bench.bucket.put("3.ndjson", "{\"id\":3,\"x\":1}\n", 3);
+        let faults = [Failure::data(PASS, "inspected"), Failure::data("object_gone", "deleted")];
+        bench.bucket.read_faults.lock().expect("lock").insert("3.ndjson".into(), faults.into());
+        sync_once(&bench, bench.spec(Schedule::OnDemand), &ledger).await;
+        let kept = bench.table.columns().contains(&"x".to_owned()) || !bench.quarantine.rows().is_empty();
+        assert!(kept, "{:?}", bench.table.columns());
+    });
+}
+
+#[test]
+fn a_column_that_another_program_added_need_not_be_in_any_file() {
+    System::new().block_on(async {
+        for columns in [None, Some(vec![Column::nullable("id", ColumnType::Int64)])] {
+            let (bench, ledger) = (Bench::new("orders"), ledger());
+            let mut spec = bench.spec(Schedule::OnDemand);
+            spec.columns = columns;
+            bench.bucket.put("1.csv", "id\n1\n", 1);
+            sync_once(&bench, spec.clone(), &ledger).await;
+            let note = Column::nullable("note", ColumnType::String);
+            bench.table.state.lock().expect("lock").schema.as_mut().expect("a table").columns.push(note);
+            bench.bucket.put("2.csv", "id\n2\n", 2);
+            sync_once(&bench, spec, &ledger).await;
+            assert_eq!((bench.table.rows().len(), bench.quarantine.rows().len()), (2, 0));
+        }
+    });
+}
+
+#[test]
+fn a_schema_that_is_edited_while_a_staged_batch_adds_the_column_is_held_against_what_it_added() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("1.csv", "a,x\n1,5\n", 1);
+        sync_once(&bench, declared(&bench, &[("a", ColumnType::Int64)]), &ledger).await;
+        bench.bucket.put("2.csv", "a,x\n1,5\n", 2);
+        // The table cannot be written to: the batch stays staged.
+        bench.table.state.lock().expect("lock").faults.push_back(CommitFault::Denied);
+        try_sync(&bench, declared(&bench, &[("a", ColumnType::Int64), ("x", ColumnType::Int64)]), &ledger).await;
+        bench.bucket.put("3.csv", "a,x\n1,five\n", 3);
+        try_sync(&bench, declared(&bench, &[("a", ColumnType::Int64), ("x", ColumnType::String)]), &ledger).await;
+        let rows = bench.table.rows();
+        assert!(!rows.iter().any(|(key, _)| key == "3.csv"), "text is in a column of integers: {rows:?}");
+    });
+}
+
+#[test]
+fn a_file_of_which_no_row_fits_is_read_again_when_a_better_version_comes() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("1.csv", "id\n1\n", 1);
+        bench.bucket.put("2.csv", "id\nx\ny\n", 2);
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        let summary = process.sync("orders").await.expect("syncs");
+        assert_eq!((summary.files_ingested, summary.files_quarantined, summary.rows_quarantined), (1, 1, 2));
+        bench.bucket.put("2.csv", "id\n2\n3\n", 3);
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 2);
+    });
+}
+
+#[test]
+fn a_resume_that_comes_while_the_guard_is_still_being_stored_is_not_lost() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("1.csv", "id\n1\n", 1);
+        let mut spec = bench.spec(Schedule::Auto);
+        spec.guard = GuardLimits { rows: 3, ..GuardLimits::default() };
+        let process = Process::start(vec![bench.seat(0, spec, &ledger)]);
+        until(async || (bench.table.rows().len() == 1).then_some(())).await;
+        bench.bucket.put("2.csv", "id\n2\nx\ny\nz\n", 2);
+        process.wait_for_state("orders", ImportState::Paused).await;
+        process.supervisor.send(Resume { import: name() }).await.expect("alive").expect("resumes");
+        until(async || (bench.quarantine.rows().len() == 3).then_some(())).await;
+        assert!(!ledger.open_import(&name(), "bucket").await.expect("opens").paused);
+    });
+}
+
+#[test]
+fn a_first_file_of_too_many_columns_is_refused_and_the_next_one_makes_the_table() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        let mut spec = bench.spec(Schedule::OnDemand);
+        spec.evolution.max_columns = 2;
+        bench.bucket.put("1.csv", "a,b,c\n1,2,3\n", 1);
+        let process = Process::start(vec![bench.seat(0, spec, &ledger)]);
+        assert_eq!(process.sync("orders").await.expect("syncs").files_failed, 1);
+        bench.bucket.put("2.csv", "a,b\n1,2\n", 2);
+        assert_eq!(process.sync("orders").await.expect("syncs").rows, 1);
+        assert_eq!(bench.table.columns(), ["a", "b"]);
     });
 }

@@ -225,6 +225,7 @@ impl CommitMachine {
                 self.decide(table, quarantine, true)
             }
             (Phase::Ready, Event::Claimed { seq, uuid }) if seq == self.next_seq() => {
+                self.quarantine_landed = false;
                 self.set_open(Some(OpenFacts { seq, uuid, staged: false, quarantine: false }));
                 self.go(Phase::Open, Action::Decode)
             }
@@ -273,6 +274,7 @@ impl CommitMachine {
                 self.go(Phase::Ready, Action::Await)
             }
             (Phase::Settling, Event::Closed) => {
+                self.quarantine_landed = false;
                 self.set_open(None);
                 self.go(Phase::Ready, Action::Await)
             }

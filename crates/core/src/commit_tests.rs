@@ -370,3 +370,26 @@ fn a_commit_that_the_user_must_make_possible_stops_with_that_reason() {
         assert_eq!(action, Action::Stop(failure));
     }
 }
+
+#[test]
+fn what_landed_in_quarantine_is_forgotten_with_its_batch() {
+    let mut machine = CommitMachine::new();
+    let (none, v3) = (ledger(3, None), Some(table(Some(7), 3, Some(9))));
+    machine.on(Event::Facts { ledger: none, table: v3, quarantine: None });
+    let claim = |machine: &mut CommitMachine, id| {
+        machine.on(Event::Claimed { seq: 4, uuid: BatchUuid(uuid::Uuid::from_u128(id)) });
+        machine.on(Event::Decoded { commit: true });
+        machine.on(Event::Staged { quarantine: true })
+    };
+    assert!(matches!(claim(&mut machine, 1), Action::CommitQuarantine { .. }));
+    let landed = Event::Committed(CommitAnswer::Landed { version: 1 });
+    assert!(matches!(machine.on(landed), Action::Commit { .. }));
+    machine.on(Event::Committed(CommitAnswer::Conflict));
+    // Somebody removed the quarantine table meanwhile.
+    assert_eq!(machine.on(Event::Reread { table: v3, quarantine: None }), Action::Abandon { seq: 4 });
+    machine.on(Event::Closed);
+    assert!(
+        matches!(claim(&mut machine, 2), Action::CommitQuarantine { .. }),
+        "the next batch has bad rows of its own"
+    );
+}

@@ -3,13 +3,14 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `parse`, `lex` | from ClickHouse's spelling, wherever it comes from: a `.datasource`, the ledger, a table property |
+//! | `parse`, `lex`, `escape` | from ClickHouse's spelling, wherever it comes from: a `.datasource`, the ledger, a table property |
 //! | `display` | into ClickHouse's spelling |
 //! | `check` | against the columns of a table: do they exist, do the types go together |
 //! | `evaluate` | for one row, in civil UTC time |
 
 mod check;
 mod display;
+mod escape;
 mod evaluate;
 mod lex;
 mod parse;
@@ -18,6 +19,7 @@ mod parse;
 mod tests;
 
 pub use check::{CheckError, expression_order};
+pub use escape::unescape;
 pub use evaluate::{NoValue, Value};
 
 /// An expression. Its [`std::fmt::Display`] is ClickHouse's spelling, and [`Expr::parse`] reads it back.

@@ -3,6 +3,9 @@
 use crate::error::Failure;
 use crate::ports::{FileOutcome, FileResult};
 
+/// The code of a file that fits the table as a whole, of which no row does all the same.
+pub const NO_ROW_FITS: &str = "no_row_fits";
+
 /// When the guard trips. Both rules need a minimum, so that a few bad files never stop an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardLimits {
@@ -31,10 +34,10 @@ impl Streak {
     /// The streak after these results, in claim order.
     pub fn after(self, results: &[FileResult]) -> Self {
         results.iter().fold(self, |streak, result| match &result.outcome {
-            FileOutcome::Quarantined { .. } => {
+            FileOutcome::Quarantined { code, .. } if *code != NO_ROW_FITS => {
                 Self { files: streak.files.saturating_add(1), bytes: streak.bytes.saturating_add(result.bytes) }
             }
-            FileOutcome::Ingested { .. } => Self::default(),
+            FileOutcome::Ingested { .. } | FileOutcome::Quarantined { .. } => Self::default(),
             _ => streak,
         })
     }
@@ -48,13 +51,18 @@ impl Streak {
 pub fn judge(results: &[FileResult], streak: Streak, limits: GuardLimits) -> Result<(), Failure> {
     let (mut good, mut bad) = (0u64, 0u64);
     for result in results {
-        if let FileOutcome::Ingested { rows, rows_quarantined } = &result.outcome {
-            good += rows;
-            bad += rows_quarantined;
+        match &result.outcome {
+            FileOutcome::Ingested { rows, rows_quarantined } => {
+                good += rows;
+                bad += rows_quarantined;
+            }
+            FileOutcome::Quarantined { code, rows_quarantined, .. } if *code == NO_ROW_FITS => bad += rows_quarantined,
+            _ => {}
         }
     }
-    let remedy = "nothing of the batch is stored; look at a file with `datasource preview`, mend the data source, and \
-                  resume the import: then the next batch is taken as it is";
+    let remedy = "nothing of the batch is stored; look with `s3-connector datasource preview NAME`, then \
+                  `s3-connector datasource scheduling resume NAME` takes the next batch as it is, or start a data source \
+                  of another name with another SCHEMA";
     if bad >= limits.rows.max(1) && bad > good {
         let message = format!("{bad} of the batch's {} rows do not fit the table; {remedy}", good + bad);
         return Err(Failure::data("too_many_bad_rows", message));
@@ -93,6 +101,8 @@ mod tests {
         assert!(!judged(&[ingested(0, 10_000)]));
         assert!(judged(&[ingested(10_000, 10_000)]), "not most");
         assert!(!judged(&[ingested(5_000, 6_000), ingested(4_000, 4_000)]), "over all files");
+        let none = FileOutcome::Quarantined { code: NO_ROW_FITS, message: String::new(), rows_quarantined: 10_000 };
+        assert!(!judged(&[result(none)]), "row by row");
         assert!(judged(&[whole()]), "a file that does not fit at all has its own rule");
     }
 

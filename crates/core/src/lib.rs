@@ -8,6 +8,7 @@
 //! | [`ids`], [`object`] | what identifies an import, a batch and an object version |
 //! | [`uri`] | which keys a bucket URI matches, and which literal prefix to list |
 //! | [`types`], [`schema`], [`expr`] | column types and what stands for them elsewhere, table schemas, expressions |
+//! | [`spelling`] | which texts are dates and times |
 //! | [`csv`] | how CSV files are written: configured, found out, fixed |
 //! | [`binding`], [`compat`], [`evolve`] | which file column feeds which table column, which type fits, what is added |
 //! | [`block`], [`quarantine`], [`remedy`] | the unit of decoded rows with the rejected ones, the table that takes those, what to do about them |
@@ -47,6 +48,7 @@ pub mod restart;
 pub mod schema;
 pub mod secret;
 pub mod spec;
+pub mod spelling;
 pub mod status;
 pub mod telemetry;
 pub mod types;

@@ -183,9 +183,10 @@ impl Pace {
     }
 
     pub fn resume(&mut self, now: Duration) -> Vec<Step> {
-        if !std::mem::replace(&mut self.paused, false) || !self.idle {
+        if !std::mem::replace(&mut self.paused, false) {
             return Vec::new();
         }
+        // Also while a batch is open: a tick that was due during the pause has not armed the next one.
         self.start_ticking(now)
     }
 

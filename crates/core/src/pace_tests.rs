@@ -184,3 +184,15 @@ fn random_traffic_never_starts_two_things_at_once_and_never_falls_asleep() {
         }
     }
 }
+
+#[test]
+fn a_tick_that_was_due_during_a_pause_within_one_batch_does_not_stop_the_clock() {
+    let (mut pace, _) = started(Schedule::Auto);
+    pace.scan_done();
+    let steps = pace.claimed(true, Some(TICK));
+    pace.pause();
+    assert_eq!(pace.tick(armed(&steps), TICK), []);
+    let steps = pace.resume(TICK);
+    assert_eq!(pace.batch_ended(), []);
+    assert_eq!(without_arming(pace.tick(armed(&steps), 2 * TICK)), [Step::Scan]);
+}

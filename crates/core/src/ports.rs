@@ -2,7 +2,7 @@
 //!
 //! Adapters implement these traits; actors hold them as `Arc<dyn …>` and link no adapter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
@@ -89,12 +89,14 @@ pub struct ReferenceFile {
 }
 
 impl ReferenceFile {
-    /// Whether it has this column of another file, which has columns of these names. Names of a table have no case, so
-    /// `ID` is the reference file's `id`, unless the other file has both.
-    pub fn has(&self, name: &str, beside: &[String]) -> bool {
-        let is_it =
-            |known: &String| known == name || (known.to_lowercase() == name.to_lowercase() && !beside.contains(known));
-        self.columns.iter().any(is_it)
+    /// For each column of another file, given by all their names, whether this file has it, too. Names of a table have no
+    /// case, so `ID` is this file's `id`, unless the other file has both.
+    pub fn has(&self, names: &[String]) -> Vec<bool> {
+        let beside: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let exact: HashSet<&str> = self.columns.iter().map(String::as_str).collect();
+        let absent = exact.iter().filter(|known| !beside.contains(*known));
+        let other_case: HashSet<String> = absent.map(|known| known.to_lowercase()).collect();
+        names.iter().map(|name| exact.contains(name.as_str()) || other_case.contains(&name.to_lowercase())).collect()
     }
 }
 
@@ -399,6 +401,9 @@ pub struct TableCommit {
     pub import: ImportUuid,
     pub seq: BatchSeq,
     pub batch_uuid: BatchUuid,
+    /// What the table's `txn` has to be, or the commit is a conflict: then batches are missing in between. `None`: it
+    /// only has to be below `seq`, as in a quarantine table, which has no part in most batches.
+    pub after: Option<BatchSeq>,
     pub files: Vec<StagedFile>,
     /// Columns that become part of the table with this very commit.
     pub add_columns: Vec<Column>,
@@ -464,7 +469,7 @@ pub trait Destination: Send + Sync + 'static {
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool>;
 
     /// Appends the files with `txn(app id, seq)` and the batch uuid, in one commit, if the table still belongs to
-    /// the import and its `txn` is below `seq`.
+    /// the import and its `txn` is below `seq`, and the one that [`TableCommit::after`] asks for.
     async fn commit(&self, commit: &TableCommit) -> PortResult<CommitAnswer>;
 
     /// Where the table is, for people.

@@ -2,7 +2,9 @@
 
 use crate::error::Failure;
 use crate::ports::AddedColumn;
+use crate::quarantine::shown;
 use crate::schema::{Column, Origin, TableSchema};
+use crate::types::ColumnType;
 
 /// What ledger, table and configuration say of one table.
 #[derive(Clone, Copy, Debug)]
@@ -55,51 +57,85 @@ pub struct Reconciled {
 /// files, another default, `Nullable`, a further column. A column that came by evolution may be declared afterwards.
 ///
 /// # Errors
-/// `Config` with code `schema_changed` if a type differs, a column is gone or moved to another partition: that cannot
-/// be honoured, so it must not be ignored either.
+/// `Config` with code `schema_changed`, naming the difference, if a type differs, a column is gone, is spelled in another
+/// case, or was added by another program, or the table is partitioned otherwise: that cannot be honoured, so it must not
+/// be ignored either.
 pub fn reconcile(declared: &TableSchema, table: &TableSchema) -> Result<Reconciled, Failure> {
     let mut schema = table.clone();
     for column in &mut schema.columns {
         match declared.find(&column.name) {
             Some(wanted) if wanted.ty == column.ty => *column = wanted.clone(),
-            None if column.origin == Origin::Evolved => {}
-            _ => return Err(schema_changed(&column.name)),
+            Some(wanted) => return Err(schema_changed(&retyped(column, wanted), UNDO)),
+            None => match declared.columns.iter().find(|wanted| wanted.name.eq_ignore_ascii_case(&column.name)) {
+                Some(wanted) => return Err(schema_changed(&respelled(column, wanted), UNDO)),
+                None if column.origin == Origin::Evolved => {}
+                None => return Err(gone(column)),
+            },
         }
     }
     if declared.partition != table.partition {
-        let column = declared.partition.as_deref().or(table.partition.as_deref()).unwrap_or_default();
-        return Err(schema_changed(column));
+        return Err(schema_changed(&repartitioned(declared, table), UNDO));
     }
-    let present = |wanted: &Column| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&wanted.name));
-    let mut added = Vec::new();
-    for wanted in &declared.columns {
-        if table.find(&wanted.name).is_none() {
-            if present(wanted) {
-                return Err(schema_changed(&wanted.name));
-            }
-            schema.columns.push(wanted.clone());
-            added.push(AddedColumn { column: wanted.clone(), key: None });
-        }
-    }
+    let gained = declared.columns.iter().filter(|wanted| table.find(&wanted.name).is_none());
+    let added: Vec<AddedColumn> = gained.map(|wanted| AddedColumn { column: wanted.clone(), key: None }).collect();
+    schema.columns.extend(added.iter().map(|added| added.column.clone()));
     Ok(Reconciled { schema, added })
 }
 
-fn schema_changed(column: &str) -> Failure {
-    Failure::config(
-        "schema_changed",
-        format!(
-            "the SCHEMA of the data source and its table disagree about column '{column}'; the type of a table's \
-             column cannot be changed, nor the column removed, by editing the data source: undo the edit, or give the \
-             data source another name to start a new table"
+const UNDO: &str = "editing a data source cannot change that of a table that is there: undo the edit, or give the data \
+                    source another name to start a new table";
+
+fn schema_changed(difference: &str, remedy: &str) -> Failure {
+    let message = format!("the SCHEMA of the data source and its table disagree: {difference}; {remedy}");
+    Failure::config("schema_changed", message)
+}
+
+fn retyped(column: &Column, wanted: &Column) -> String {
+    format!("column '{}' is {} in the table and {} in SCHEMA", shown(&column.name), column.ty, wanted.ty)
+}
+
+fn respelled(column: &Column, wanted: &Column) -> String {
+    format!("column '{}' of the table is spelled '{}' in SCHEMA", shown(&column.name), shown(&wanted.name))
+}
+
+/// The table does not tell who added a declared column. Where it was another program, it was not us who lost it.
+fn gone(column: &Column) -> Failure {
+    let (name, ty) = (shown(&column.name), &column.ty);
+    let ty = if column.nullable && !matches!(ty, ColumnType::Array { .. }) {
+        format!("Nullable({ty})")
+    } else {
+        ty.to_string()
+    };
+    match column.origin {
+        Origin::Declared => schema_changed(
+            &format!("column '{name}' of the table is gone from SCHEMA, or another program added it to the table"),
+            &format!(
+                "a column cannot be removed from a table by editing its data source: write '{name} {ty}' into SCHEMA, \
+                 which is right in both cases, or give the data source another name to start a new table"
+            ),
         ),
-    )
+        _ => schema_changed(
+            &format!("column '{name}', which came with the table's first file, is gone from SCHEMA"),
+            &format!(
+                "a column cannot be removed from a table by editing its data source: write '{name} {ty}' into SCHEMA, \
+                 or give the data source another name to start a new table"
+            ),
+        ),
+    }
+}
+
+fn repartitioned(declared: &TableSchema, table: &TableSchema) -> String {
+    let by = |schema: &TableSchema| match &schema.partition {
+        Some(column) => format!("by column '{}'", shown(column)),
+        None => "by no column".to_owned(),
+    };
+    format!("the table is partitioned {}, ENGINE_PARTITION_KEY says {}", by(table), by(declared))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schema::ColumnDefault;
-    use crate::types::ColumnType;
 
     #[test]
     fn every_interruption_on_the_way_to_a_table_is_taken_up() {
@@ -123,17 +159,33 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_would_rewrite_the_table_is_refused_by_the_column() {
-        let table = schema(&[("a", ColumnType::Int64), ("b", ColumnType::String)]);
+    fn an_edit_that_would_rewrite_the_table_is_refused_by_what_differs() {
+        let mut table = schema(&[("a", ColumnType::Int64), ("b", ColumnType::String)]);
+        table.columns[1].nullable = false;
+        let mut inferred = table.clone();
+        inferred.columns[1].origin = Origin::Inferred;
+        let mut evolved = table.clone();
+        evolved.columns[1].origin = Origin::Evolved;
         let mut partitioned = table.clone();
         partitioned.partition = Some("a".to_owned());
-        for edited in [
-            schema(&[("a", ColumnType::Int64)]),
-            schema(&[("a", ColumnType::Int64), ("b", ColumnType::Int64)]),
-            schema(&[("a", ColumnType::Int64), ("B", ColumnType::String)]),
-            partitioned,
+        let only_a = schema(&[("a", ColumnType::Int64)]);
+        let retyped = schema(&[("a", ColumnType::Int64), ("b", ColumnType::Bool)]);
+        let respelled = schema(&[("a", ColumnType::Int64), ("B", ColumnType::String)]);
+        let spelled = "column 'b' of the table is spelled 'B' in SCHEMA";
+        for (edited, table, difference) in [
+            (&only_a, &table, "column 'b' of the table is gone from SCHEMA, or another program added it"),
+            (&only_a, &table, "write 'b String' into SCHEMA, which is right in both cases"),
+            (&only_a, &inferred, "column 'b', which came with the table's first file, is gone from SCHEMA"),
+            (&retyped, &table, "column 'b' is String in the table and Bool in SCHEMA"),
+            (&retyped, &evolved, "column 'b' is String in the table and Bool in SCHEMA"),
+            (&respelled, &table, spelled),
+            (&respelled, &evolved, spelled),
+            (&partitioned, &table, "partitioned by no column, ENGINE_PARTITION_KEY says by column 'a'"),
+            (&table, &partitioned, "partitioned by column 'a', ENGINE_PARTITION_KEY says by no column"),
         ] {
-            assert_eq!(reconcile(&edited, &table).expect_err("differs").code, "schema_changed");
+            let refused = reconcile(edited, table).expect_err("differs");
+            assert_eq!(refused.code, "schema_changed");
+            assert!(refused.message.contains(difference), "{}", refused.message);
         }
     }
 

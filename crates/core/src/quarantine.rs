@@ -1,5 +1,6 @@
 //! The quarantine table: its columns, its rows, and what its messages say.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -28,6 +29,9 @@ pub const INSERTION_DATE: &str = "insertion_date";
 /// Names that the quarantine table keeps for itself. `insertion_date` is not among them: see [`text_column_name`].
 pub const OWN_COLUMNS: [&str; 4] = [ERROR_COLUMN, ERROR, IMPORT_ID, RAW];
 
+/// How the quarantine table calls the text of a column `insertion_date`. No column of a table may have this name.
+pub const INSERTION_DATE_TEXT: &str = "c__insertion_date";
+
 /// How the quarantine table calls the text of a table column.
 pub fn text_column_name(column: &str) -> String {
     if column.eq_ignore_ascii_case(INSERTION_DATE) { format!("c__{column}") } else { column.to_owned() }
@@ -48,10 +52,12 @@ pub fn quarantine_schema(table: &TableSchema) -> TableSchema {
     TableSchema::new(columns)
 }
 
-/// Columns that the quarantine table lacks to take rows of `table`.
+/// Columns that the quarantine table lacks to take rows of `table`. Names of a table have no case: `New` is there if
+/// `new` is, such as one that a batch brought whose rows never reached the table.
 pub fn missing_columns(present: &TableSchema, table: &TableSchema) -> Vec<Column> {
+    let present: HashSet<String> = present.columns.iter().map(|column| column.name.to_lowercase()).collect();
     let wanted = quarantine_schema(table).columns;
-    wanted.into_iter().filter(|column| present.find(&column.name).is_none()).collect()
+    wanted.into_iter().filter(|column| !present.contains(&column.name.to_lowercase())).collect()
 }
 
 /// Rows of the quarantine table for the rejected rows `range` of a block, in the columns of [`quarantine_schema`].
@@ -94,27 +100,30 @@ fn list_builder() -> ListBuilder<StringBuilder> {
     ListBuilder::new(StringBuilder::new()).with_field(element)
 }
 
-/// The message of a value that is not of its column's type, in the shape that users of the reference know.
+/// The message of a value that is not of its column's type, in the shape that users of the reference know. A text fits
+/// a String unless it is no text.
 pub fn message(value: Option<&str>, column: &str, ty: &ColumnType) -> String {
-    match value {
-        Some(value) => format!("value '{}' on column '{column}' is not {ty}", shown(value)),
-        None => format!("value NULL on column '{column}' is not {ty}"),
+    let column = shown(column);
+    match (value, ty) {
+        (Some(value), ColumnType::String) => format!("value '{}' on column '{column}' is not UTF-8", shown(value)),
+        (Some(value), ty) => format!("value '{}' on column '{column}' is not {ty}", shown(value)),
+        (None, ty) => format!("value NULL on column '{column}' is not {ty}"),
     }
 }
 
 /// What a message says without the value in it: rows with the same kind of error on the same column are one group.
 pub fn error_kind<'a>(column: &str, message: &'a str) -> &'a str {
-    let marker = format!(" on column '{column}' is not ");
+    let marker = format!(" on column '{}' is not ", shown(column));
     match message.rfind(&marker) {
         Some(at) if message.starts_with("value ") => &message[at + marker.len() - "is not ".len()..],
         _ => message,
     }
 }
 
-/// How many characters of a bad value an error message shows.
+/// How many characters of a value, or of a name that a file brings, a message shows.
 const SHOWN_CHARS: usize = 100;
 
-/// A value as a message may show it: cut, with everything escaped that a terminal or a log would act upon.
+/// A value, or a name that a file brings, as a message may show it: cut, with everything escaped that a terminal or a log would act upon.
 pub fn shown(value: &str) -> String {
     let mut out = String::new();
     for letter in value.chars().take(SHOWN_CHARS) {
@@ -197,5 +206,54 @@ mod tests {
         for (column, message, kind) in kinds {
             assert_eq!(error_kind(column, message), kind);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_that_it_is_none() {
+        assert_eq!(
+            message(Some("caf\u{FFFD}"), "name", &ColumnType::String),
+            "value 'caf\u{FFFD}' on column 'name' is not UTF-8"
+        );
+        assert_eq!(error_kind("name", "value 'caf\u{FFFD}' on column 'name' is not UTF-8"), "is not UTF-8");
+        assert_eq!(
+            message(Some("x"), "n", &ColumnType::FixedString(0)),
+            "value 'x' on column 'n' is not FixedString(0)"
+        );
+    }
+
+    #[test]
+    fn messages_stay_short_whatever_a_column_is_called() {
+        let name = "é".repeat(250_000);
+        let told = message(Some(&name), &name, &ColumnType::Int64);
+        assert!(told.len() < 500, "{} bytes", told.len());
+        assert_eq!(error_kind(&name, &told), "is not Int64");
+    }
+
+    #[test]
+    fn a_column_of_another_case_is_not_missing() {
+        let of = |names: &[&str]| {
+            TableSchema::new(names.iter().map(|name| Column::nullable(*name, ColumnType::Int64)).collect())
+        };
+        let present = quarantine_schema(&of(&["id", "new"]));
+        assert_eq!(missing_columns(&present, &of(&["ID", "New"])), []);
+        let lacking = missing_columns(&present, &of(&["id", "newer", "Insertion_Date"]));
+        let names: Vec<&str> = lacking.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["newer", "c__Insertion_Date"]);
+    }
+
+    #[test]
+    fn no_two_columns_of_a_quarantine_table_have_one_name() {
+        let columns = crate::schema::normalise_names(&[
+            "insertion_date",
+            "c__insertion_date",
+            "Insertion_Date",
+            "C__INSERTION_DATE",
+            "c__error",
+            "_s3_raw",
+        ]);
+        let columns = columns.into_iter().map(|name| Column::nullable(name, ColumnType::Int64));
+        let quarantine = quarantine_schema(&TableSchema::new(columns.collect()));
+        let names: HashSet<String> = quarantine.columns.iter().map(|column| column.name.to_lowercase()).collect();
+        assert_eq!(names.len(), quarantine.columns.len(), "{names:?}");
     }
 }

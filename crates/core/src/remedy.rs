@@ -1,23 +1,32 @@
 //! What a person can do about a group of quarantined rows.
 
+use crate::quarantine::shown;
 use crate::schema::{Column, TableSchema};
 
 /// A suggestion for rows with this kind of error (see [`crate::quarantine::error_kind`]) on this column.
-/// `sample`: the text of the value in one of them; `None` for NULL and for an absent value.
-pub fn suggest(column: &str, kind: &str, sample: Option<&str>, table: &TableSchema) -> String {
-    let known = table.find(column);
+/// `sample`: the text of the value in one of them; `None` for NULL and for an absent value. `has_raw`: there is a raw
+/// record, as rows of text formats have it and rows of Parquet files do not.
+pub fn suggest(column: &str, kind: &str, sample: Option<&str>, table: &TableSchema, has_raw: bool) -> String {
+    if kind.contains("the file has none of the table's columns") {
+        return format!("if the file has no header, set IMPORT_CSV_HEADER false; else {MEND}");
+    }
     if kind.contains("the file lacks column") {
-        return "if files may lack it, set IMPORT_ON_MISSING_COLUMN null; else mend whoever writes the files"
-            .to_owned();
+        return format!("if files may lack it, set IMPORT_ON_MISSING_COLUMN null; else {MEND}");
+    }
+    if kind.contains("which one is meant") {
+        return format!("rename one of the columns in the file: {MEND}");
+    }
+    if kind.contains("the name of the new column") {
+        return format!("give the column a shorter name: {MEND}");
     }
     if kind.contains("may not be added") {
         return "set IMPORT_EVOLUTION evolve to add the column, or declare it in SCHEMA".to_owned();
     }
     if kind.contains("was not in the sample") {
-        return format!("declare '{column}' in SCHEMA, so that it need not be found in a sample");
+        return format!("declare '{}' in SCHEMA, so that it need not be found in a sample", shown(column));
     }
     if kind.contains("does not go into") {
-        return "declare the wider type in a new data source, or mend whoever writes the files".to_owned();
+        return format!("declare the wider type in a new data source, or {MEND}");
     }
     if kind.contains("fields") {
         return "look at the raw record: is a delimiter or a line end in a value that is not quoted?".to_owned();
@@ -25,22 +34,33 @@ pub fn suggest(column: &str, kind: &str, sample: Option<&str>, table: &TableSche
     if kind.contains("quote") {
         return "look at the raw record: a quote is opened and never closed; or set IMPORT_CSV_QUOTE none".to_owned();
     }
-    match known {
-        Some(column) if kind.starts_with("is not ") => of_type(column, sample),
-        _ => "look at the raw record, and mend whoever writes the files".to_owned(),
+    if kind == "is not UTF-8" {
+        // What quarantine keeps of the value is no longer what the file says.
+        return format!("write the file in UTF-8 (the object still has its bytes): {MEND}");
+    }
+    match table.find(column) {
+        Some(column) if kind.starts_with("is not ") => of_type(column, sample, has_raw),
+        _ if has_raw => format!("look at the raw record, and {MEND}"),
+        _ => MEND.to_owned(),
     }
 }
 
-fn of_type(column: &Column, sample: Option<&str>) -> String {
-    let (name, ty) = (&column.name, &column.ty);
+/// Rows that are in quarantine stay there, and an object is read once.
+const MEND: &str = "mend whoever writes the files; a mended file is read when it comes under a new key (rows that are in \
+                    quarantine stay there)";
+
+fn of_type(column: &Column, sample: Option<&str>, has_raw: bool) -> String {
+    let (name, ty) = (shown(&column.name), &column.ty);
     match sample {
-        None | Some("") => format!("declare '{name}' as Nullable({ty}), or give it a DEFAULT"),
+        None if has_raw || !column.nullable => format!("declare '{name}' as Nullable({ty}), or give it a DEFAULT"),
+        Some("") if has_raw => format!("declare '{name}' as Nullable({ty}), or give it a DEFAULT"),
+        // A Parquet file states its types: a value of another kind is no matter of spelling, and a String takes none.
+        _ if !has_raw => format!("declare a type that holds such values for '{name}' in a new data source, or {MEND}"),
         Some(text) if is_null_word(text) => {
+            let text = shown(text);
             format!("if '{text}' means NULL, list it in IMPORT_CSV_NULL and declare '{name}' as Nullable({ty})")
         }
-        Some(_) => {
-            format!("if such values are right, declare '{name}' as String in a new data source; else mend the files")
-        }
+        _ => format!("if such values are right, declare '{name}' as String in a new data source; else {MEND}"),
     }
 }
 
@@ -61,13 +81,35 @@ mod tests {
             ("is not Int64", Some(""), "DEFAULT"),
             ("is not Int64", Some("N/A"), "IMPORT_CSV_NULL"),
             ("is not Int64", Some("12x"), "String"),
-            ("the file lacks column 'id'; it has 'a'", None, "IMPORT_ON_MISSING_COLUMN null"),
+            ("is not UTF-8", Some("caf\u{FFFD}"), "UTF-8 (the object still has its bytes)"),
+            ("the file lacks column 'id'", None, "IMPORT_ON_MISSING_COLUMN null"),
+            ("the file has none of the table's columns", None, "IMPORT_CSV_HEADER false"),
+            ("the file has more columns named 'id' than the table; which one is meant?", None, "rename"),
             ("column 'z' is not in the table and may not be added", None, "IMPORT_EVOLUTION evolve"),
             ("the record has 3 fields, the header 2", None, "delimiter"),
         ];
         for (kind, sample, part) in cases {
-            let suggestion = suggest("id", kind, sample, &table);
+            let suggestion = suggest("id", kind, sample, &table, true);
             assert!(suggestion.contains(part), "{kind}: {suggestion}");
         }
+    }
+
+    #[test]
+    fn rows_of_parquet_files_are_not_told_of_texts_and_spellings() {
+        let table = TableSchema::new(vec![
+            Column::required("id", ColumnType::Int64),
+            Column::nullable("at", ColumnType::DateTime),
+        ]);
+        for sample in [Some(""), Some("NaN"), Some("12x"), Some("2025-01-01T00:00:00.5"), None] {
+            let suggestion = suggest("at", "is not DateTime", sample, &table, false);
+            assert!(suggestion.contains("a type that holds such values for 'at'"), "{sample:?}: {suggestion}");
+            assert!(suggestion.contains("a mended file is read when it comes under a new key"), "{suggestion}");
+            for wrong in ["String", "IMPORT_CSV", "raw record", "Nullable"] {
+                assert!(!suggestion.contains(wrong), "{sample:?}: {suggestion}");
+            }
+        }
+        assert!(suggest("id", "is not Int64", None, &table, false).contains("Nullable(Int64)"));
+        assert!(suggest("at", "is not UTF-8", Some("x"), &table, false).contains("in UTF-8"));
+        assert!(!suggest("", "odd", None, &table, false).contains("raw record"));
     }
 }

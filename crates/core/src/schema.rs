@@ -1,5 +1,6 @@
 //! Table schemas: the columns a table has, whoever brought them.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -102,11 +103,12 @@ impl TableSchema {
     }
 }
 
-/// Names that no data column of a table may have: those of the provenance columns, and those that the quarantine table
-/// has for itself.
+/// Names that no data column of a table may have: those of the provenance columns, those that the quarantine table has
+/// for itself, and the one that it gives to the text of a column `insertion_date`.
 pub fn is_reserved(name: &str) -> bool {
-    let reserved = PROVENANCE_COLUMNS.iter().chain(&crate::quarantine::OWN_COLUMNS);
-    reserved.into_iter().any(|own| own.eq_ignore_ascii_case(name))
+    let lower = name.to_lowercase();
+    let own = PROVENANCE_COLUMNS.iter().chain(&crate::quarantine::OWN_COLUMNS);
+    own.into_iter().any(|own| *own == lower) || crate::quarantine::INSERTION_DATE_TEXT == lower
 }
 
 /// Turns the names that a file uses into column names, the same way everywhere: letters, digits and `_` stay, any
@@ -116,25 +118,31 @@ pub fn normalise_names<S: AsRef<str>>(names: &[S]) -> Vec<String> {
     normalise_beside(names, &[])
 }
 
-/// As [`normalise_names`], beside columns that are there already.
+/// As [`normalise_names`], beside columns that are there already. Takes time in proportion to the names.
 pub fn normalise_beside<S: AsRef<str>>(names: &[S], present: &[&str]) -> Vec<String> {
-    let mut taken: std::collections::HashSet<String> = present.iter().map(|name| name.to_lowercase()).collect();
-    names
-        .iter()
-        .map(|name| {
-            let wanted = normalise_name(name.as_ref());
-            let mut unique = wanted.clone();
-            let mut suffix = 2;
-            while is_reserved(&unique) || !taken.insert(unique.to_lowercase()) {
-                unique = format!("{wanted}_{suffix}");
-                suffix += 1;
+    let mut taken: HashSet<String> = present.iter().map(|name| name.to_lowercase()).collect();
+    // By wanted name the suffix to try next: all below are taken, and what is taken stays so.
+    let mut suffixes: HashMap<String, usize> = HashMap::new();
+    let mut unique = |name: &S| {
+        let wanted = normalise_name(name.as_ref());
+        let lower = wanted.to_lowercase();
+        if !is_reserved(&wanted) && taken.insert(lower.clone()) {
+            return wanted;
+        }
+        let suffix = suffixes.entry(lower).or_insert(2);
+        loop {
+            let numbered = format!("{wanted}_{suffix}");
+            *suffix += 1;
+            if !is_reserved(&numbered) && taken.insert(numbered.to_lowercase()) {
+                return numbered;
             }
-            unique
-        })
-        .collect()
+        }
+    };
+    names.iter().map(&mut unique).collect()
 }
 
-fn normalise_name(name: &str) -> String {
+/// The column name that a name of a file becomes if no other column wants it.
+pub(crate) fn normalise_name(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for letter in name.trim().chars() {
         if letter.is_alphanumeric() || letter == '_' {
@@ -166,5 +174,80 @@ mod tests {
     fn normalising_twice_changes_nothing() {
         let once = normalise_names(&["a b", "a_b", "ä", "x.y.z"]);
         assert_eq!(normalise_names(&once), once);
+    }
+
+    /// What the names mean: try one suffix after the other.
+    fn one_by_one(names: &[String], present: &[&str]) -> Vec<String> {
+        let mut taken: HashSet<String> = present.iter().map(|name| name.to_lowercase()).collect();
+        let numbered = |name: &String| {
+            let wanted = normalise_name(name);
+            let mut unique = wanted.clone();
+            let mut suffix = 2;
+            while is_reserved(&unique) || !taken.insert(unique.to_lowercase()) {
+                unique = format!("{wanted}_{suffix}");
+                suffix += 1;
+            }
+            unique
+        };
+        names.iter().map(numbered).collect()
+    }
+
+    #[test]
+    fn names_are_those_that_trying_every_suffix_finds() {
+        let pool = [
+            "a",
+            "A",
+            "a b",
+            "A-b",
+            "a_2",
+            "A_2",
+            "a_3",
+            "a_2_2",
+            "",
+            "€",
+            "column",
+            "column_2",
+            "7",
+            "_7",
+            "_s3_key",
+            "_S3_KEY",
+            "_s3_\u{212A}ey",
+            "ΟΔΟΣ",
+            "οδος",
+            "οδοσ",
+            "İ",
+            "i\u{307}",
+            "c__error",
+            "c__insertion_date",
+        ];
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..2_000 {
+            let mut some = || -> Vec<String> {
+                (0..random.usize(0..14)).map(|_| pool[random.usize(0..pool.len())].to_owned()).collect()
+            };
+            let (names, present) = (some(), some());
+            let present: Vec<&str> = present.iter().map(String::as_str).collect();
+            assert_eq!(
+                normalise_beside(&names, &present),
+                one_by_one(&names, &present),
+                "{names:?} beside {present:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_names_that_all_collide_are_no_work() {
+        let column = |index: usize| if index.is_multiple_of(2) { "€".to_owned() } else { "Column".to_owned() };
+        let names: Vec<String> = (0..100_000).map(column).collect();
+        let unique = normalise_names(&names);
+        assert_eq!((unique[1].as_str(), unique[99_999].as_str()), ("Column_2", "Column_100000"));
+    }
+
+    #[test]
+    fn the_text_of_an_insertion_date_has_a_name_that_no_column_may_have() {
+        assert_eq!(
+            normalise_names(&["insertion_date", "c__insertion_date", "C__Insertion_Date"]),
+            ["insertion_date", "c__insertion_date_2", "C__Insertion_Date_3"]
+        );
     }
 }

@@ -100,7 +100,8 @@ impl Format {
         let key = key.to_ascii_lowercase();
         let stem = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|suffix| key.strip_suffix(suffix)).unwrap_or(&key);
         let ends_with = |suffixes: &[&str]| suffixes.iter().any(|suffix| stem.ends_with(suffix));
-        if ends_with(&[".csv"]) {
+        // Whether a tab or something else is the delimiter is found out, whatever the suffix says.
+        if ends_with(&[".csv", ".tsv", ".tab"]) {
             Some(Self::Csv)
         } else if ends_with(&[".ndjson", ".jsonl", ".json"]) {
             Some(Self::Ndjson)
@@ -153,3 +154,26 @@ impl ImportSpec {
 pub const DEFAULT_FILES_PER_TICK: u32 = 5;
 /// The period of `@auto`.
 pub const DEFAULT_TICK: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suffix_names_the_format_whatever_compression_stands_behind_it() {
+        let cases = [
+            ("a/b.csv", Some(Format::Csv)),
+            ("a.TSV", Some(Format::Csv)),
+            ("a.tab", Some(Format::Csv)),
+            ("a.tsv.gz", Some(Format::Csv)),
+            ("a.jsonl.zst", Some(Format::Ndjson)),
+            ("a.pq", Some(Format::Parquet)),
+            ("a.parquet.gz", None),
+            ("tab", None),
+            ("a.txt", None),
+        ];
+        for (key, format) in cases {
+            assert_eq!(Format::of_key(key), format, "{key}");
+        }
+    }
+}

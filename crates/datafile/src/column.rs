@@ -262,6 +262,10 @@ impl Parser<'_, '_> {
             return;
         }
         let end = self.tokens[self.at - 1].span.end;
+        // Nothing but a comment can stand there; it has been reported, and may have swallowed the comma.
+        if !self.report.source.slice(Span::new(end, next.span.start)).trim().is_empty() {
+            return;
+        }
         let diagnostic = Diagnostic::error("missing_comma", "a ',' is missing between two columns").label("here");
         self.report.push(diagnostic.hint("columns are separated by ','"), Span::at(end));
     }

@@ -31,6 +31,10 @@ pub(crate) fn settings(reader: &mut Reader<'_, '_>, format: Option<Format>) -> C
         let message = format!("the quote is the delimiter: {}", shown(*quote));
         reader.error("bad_quote", *span, message, "write another one, or none if nothing is quoted");
     }
+    if let (Some(Spanned { value: b'"', span }), None) = (&delimiter, reader.document.find("IMPORT_CSV_QUOTE")) {
+        let hint = "write IMPORT_CSV_QUOTE none, or the byte that quotes in these files";
+        reader.error("bad_delimiter", *span, "'\"' is the quote unless IMPORT_CSV_QUOTE says otherwise", hint);
+    }
     let nulls = nulls(reader, delimiter.as_ref().map(|found| found.value));
     CsvSettings {
         delimiter: delimiter.map(|found| found.value),

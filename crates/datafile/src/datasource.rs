@@ -280,6 +280,12 @@ fn sources(reader: &mut Reader<'_, '_>, columns: &mut [ColumnDef], import: &Impo
             }
             continue;
         };
+        if headerless {
+            let message = "files without a header have no names that a path could lead to";
+            let hint = "remove the path: columns are taken in the order of SCHEMA; or remove IMPORT_CSV_HEADER false";
+            reader.error("bad_path", *span, message, hint);
+            continue;
+        }
         match source(path, import.format) {
             Ok(source) => found.column.source = source,
             Err((message, hint)) => reader.error("bad_path", *span, message, hint),

@@ -4,10 +4,9 @@ mod number;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use connector_core::expr::Value;
+use connector_core::spelling;
 use connector_core::types::ColumnType;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 /// A literal as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +120,12 @@ fn as_text(literal: &Literal) -> String {
 
 fn as_number(literal: &Literal) -> Option<String> {
     match literal {
-        Literal::Number(text) | Literal::Text(text) => Some(text.trim_start_matches('+').to_owned()),
+        Literal::Number(text) | Literal::Text(text) => {
+            let unsigned = text.strip_prefix('+');
+            // A second sign is none of a number.
+            let signed_twice = unsigned.is_some_and(|rest| rest.starts_with(['+', '-']));
+            (!signed_twice).then(|| unsigned.unwrap_or(text).to_owned())
+        }
         _ => None,
     }
 }
@@ -138,32 +142,31 @@ fn as_bool(literal: &Literal) -> Option<bool> {
     }
 }
 
-/// A text in ISO form, or a number of days since 1970-01-01.
+/// A text as a cell spells a date, or a number of days since 1970-01-01.
 fn as_date(literal: &Literal) -> Option<String> {
-    let date: Date = match literal {
-        Literal::Text(text) => text.parse().ok()?,
-        Literal::Number(days) => {
-            let days = SignedDuration::from_hours(days.parse::<i32>().ok().map(i64::from)? * 24);
-            Date::constant(1970, 1, 1).checked_add(days).ok()?
-        }
+    let days = match literal {
+        Literal::Text(text) => spelling::date(text.as_bytes())?,
+        Literal::Number(days) => days.parse().ok()?,
         _ => return None,
     };
-    (date.year() >= 1).then(|| date.to_string())
+    match Value::of_days(days).ok()? {
+        Value::Date(date) => Some(date.to_string()),
+        _ => None,
+    }
 }
 
-/// A text in ISO form (UTC unless it names an offset), or a number of seconds since 1970-01-01.
+/// A text as a cell spells a time (UTC unless it names an offset), or a number of seconds since 1970-01-01. The cell has
+/// it in UTC.
 fn as_date_time(literal: &Literal, precision: u8) -> Option<String> {
-    let time = match literal {
-        Literal::Text(text) => match text.parse::<Timestamp>() {
-            Ok(time) => time,
-            Err(_) => TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
-        },
-        Literal::Number(seconds) => Timestamp::from_second(seconds.parse().ok()?).ok()?,
+    let micros = match literal {
+        Literal::Text(text) => spelling::timestamp(text.as_bytes(), precision)?,
+        Literal::Number(seconds) => seconds.parse::<i64>().ok()?.checked_mul(1_000_000)?,
         _ => return None,
     };
-    let unit = 10i32.pow(9 - u32::from(precision.min(9)));
-    let year = TimeZone::UTC.to_datetime(time).year();
-    (time.subsec_nanosecond() % unit == 0 && year >= 1).then(|| time.to_string())
+    match Value::of_micros(micros).ok()? {
+        Value::Time(time) => Some(format!("{time}Z")),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +212,21 @@ mod tests {
             (text("soon"), ColumnType::DateTime, None),
             (text("2024-01-01 10:00:00.5"), ColumnType::DateTime, None),
             (text("2024-01-01 10:00:00.5"), ColumnType::DateTime64 { precision: 1 }, Some("2024-01-01T10:00:00.5Z")),
+            (text("9999-12-31 23:59:59"), ColumnType::DateTime, Some("9999-12-31T23:59:59Z")),
+            (text("9999-12-31T23:59:59-01:00"), ColumnType::DateTime, None),
+            (text("0001-01-01 00:00:00"), ColumnType::DateTime, Some("0001-01-01T00:00:00Z")),
+            (text("2024-01-01T10:00:00Z[UTC]"), ColumnType::DateTime, None),
+            (text("2024-01-01T10:00:00[Europe/Berlin]"), ColumnType::DateTime, None),
+            (text("2024-01-01 10:00:60"), ColumnType::DateTime, None),
+            (text("2024-01-01"), ColumnType::DateTime, None),
+            (text("20240101T100000"), ColumnType::DateTime, None),
+            (text("20240101"), ColumnType::Date, None),
+            (text("2024-01-01 10:00:00"), ColumnType::Date, None),
+            (text("+5"), ColumnType::Int64, Some("5")),
+            (text("++5"), ColumnType::Int64, None),
+            (text("+-5"), ColumnType::Int64, None),
+            (text("++1.5"), ColumnType::Decimal { precision: 4, scale: 2 }, None),
+            (text("+-1.5"), ColumnType::Float64, None),
             (text("ab"), ColumnType::FixedString(2), Some("ab")),
             (text("äb"), ColumnType::FixedString(2), None),
             (

@@ -81,6 +81,10 @@ pub const DATASOURCE: Catalogue = Catalogue {
         used("IMPORT_CSV_HEADER"),
         used("IMPORT_CSV_NULL"),
         used("IMPORT_CSV_SKIP_LINES"),
+        refused(
+            "IMPORT_CSV_ENCODING",
+            "files are read as UTF-8 and nothing else: convert others first, and remove this",
+        ),
         refused("IMPORT_EXCLUDE", NOT_YET),
         refused("IMPORT_ON_OVERWRITE", NOT_YET),
         ignored("TAGS"),

@@ -1,5 +1,7 @@
 //! The words and signs of a SCHEMA block.
 
+use connector_core::expr::unescape;
+
 use crate::diagnostic::{Diagnostic, Report};
 use crate::source::Span;
 
@@ -59,10 +61,10 @@ impl Scan<'_> {
         let rest = self.text[self.at..].trim_start();
         self.at = self.text.len() - rest.len();
         let first = rest.chars().next()?;
-        if first == '#' || rest.starts_with("--") {
+        if first == '#' || ["--", "//", "/*"].iter().any(|mark| rest.starts_with(mark)) {
             report.push(
-                Diagnostic::error("comment_in_block", "there are no comments inside a block")
-                    .hint("put the comment on an unindented line before the block"),
+                Diagnostic::error("comment_in_block", "a comment cannot stand behind or between columns")
+                    .hint("put it on a line of its own that begins with '#', without spaces in front"),
                 Span::new(self.base + self.at, self.base + self.text.len()),
             );
             self.at = self.text.len();
@@ -83,42 +85,48 @@ impl Scan<'_> {
         (kind(self.text[start..self.at].to_owned()), Span::new(self.base + start, self.base + self.at))
     }
 
-    /// A quoted text; `\` takes the next character as it is, a doubled quote stands for one.
+    /// A quoted text with ClickHouse's escapes; a doubled quote stands for one.
     fn quoted(&mut self, quote: char, report: &mut Report<'_>) -> (Kind, Span) {
         let start = self.at;
-        let mut value = String::new();
-        let mut letters = self.text[start + 1..].char_indices().peekable();
-        let mut closed = None;
-        while let Some((offset, letter)) = letters.next() {
+        let mut value = Vec::new();
+        self.at += 1;
+        let mut closed = false;
+        while let Some(letter) = self.text[self.at..].chars().next() {
+            let behind = self.at + letter.len_utf8();
             if letter == '\\' {
-                value.extend(letters.next().map(|(_, escaped)| unescape(escaped)));
-            } else if letter != quote {
-                value.push(letter);
-            } else if letters.next_if(|(_, next)| *next == quote).is_some() {
-                value.push(quote);
+                let taken = unescape(&self.text[behind..], &mut value);
+                if taken.is_none() && behind < self.text.len() {
+                    let place = Span::new(self.base + self.at, self.base + behind + 1);
+                    let hint = "write a byte as \\x and two digits, such as \\x41, and a '\\' as \\\\";
+                    report.push(Diagnostic::error("bad_escape", "\\x needs two hexadecimal digits").hint(hint), place);
+                }
+                self.at = behind + taken.unwrap_or(0);
+                continue;
+            }
+            self.at = behind;
+            if letter != quote {
+                value.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            } else if self.text[behind..].starts_with(quote) {
+                value.push(quote as u8);
+                self.at += 1;
             } else {
-                closed = Some(start + 1 + offset + 1);
+                closed = true;
                 break;
             }
         }
-        if closed.is_none() {
+        let span = Span::new(self.base + start, self.base + self.at);
+        if !closed {
             report.push(
                 Diagnostic::error("open_quote", format!("the quote {quote} is never closed")).label("opened here"),
                 Span::new(self.base + start, self.base + start + 1),
             );
         }
-        self.at = closed.unwrap_or(self.text.len());
-        let kind = if quote == '`' { Kind::BackQuoted(value) } else { Kind::Text(value) };
-        (kind, Span::new(self.base + start, self.base + self.at))
-    }
-}
-
-fn unescape(letter: char) -> char {
-    match letter {
-        'n' => '\n',
-        't' => '\t',
-        'r' => '\r',
-        other => other,
+        let value = String::from_utf8(value).unwrap_or_else(|bytes| {
+            let diagnostic = Diagnostic::error("bad_escape", "the escapes in this text make bytes that are not UTF-8");
+            report.push(diagnostic.hint("texts are UTF-8: write the character itself"), span);
+            String::from_utf8_lossy(bytes.as_bytes()).into_owned()
+        });
+        (if quote == '`' { Kind::BackQuoted(value) } else { Kind::Text(value) }, span)
     }
 }
 

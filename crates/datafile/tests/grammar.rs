@@ -134,6 +134,9 @@ fn defaults_become_cells_or_expressions() {
         ("a Date DEFAULT toDate(\n        b\n    ),\n    b Date", "Date a toDate(b)"),
         ("a Date DEFAULT\n        now()", "Date a now()"),
         ("a UInt32 DEFAULT toYYYYMM(b), b Nullable(DateTime)", "UInt32 a toYYYYMM(b)"),
+        ("a String DEFAULT 'a\\x41\\\\\\'\\%'", "String a 'aA\\'\\%'"),
+        ("a String DEFAULT ('\\x41\\b')", "String a 'A\u{8}'"),
+        ("a DateTime DEFAULT '9999-12-31 23:59:59'", "DateTime a '9999-12-31T23:59:59Z'"),
         ("a Int8 DEFAULT (5)", "Int8 a '5'"),
         ("a Int8 DEFAULT -5", "Int8 a '-5'"),
         ("a Nullable(Int8) DEFAULT NULL", "Int8 a none"),
@@ -166,6 +169,10 @@ fn defaults_that_are_refused_say_what_is_possible() {
         ("a Int8 DEFAULT 300", "error: the DEFAULT does not fit its column: '300' is not Int8 @2:20+3 | ".to_owned()),
         ("a Int8 DEFAULT NULL", "error: the DEFAULT does not fit its column: NULL is no value of a column that is not Nullable @2:20+4".to_owned()),
         ("a UUID DEFAULT 'x'", "error: the DEFAULT does not fit its column: 'x' is not UUID @2:20+3".to_owned()),
+        ("a Int64 DEFAULT '++5'", "error: the DEFAULT does not fit its column: '++5' is not Int64 @2:21+5".to_owned()),
+        ("a DateTime DEFAULT '2024-01-01T00:00:00[UTC]'", "error: the DEFAULT does not fit its column: '2024-01-01T00:00:00[UTC]' is not DateTime @2:24+26".to_owned()),
+        ("a String DEFAULT '\\x4'", "error: \\x needs two hexadecimal digits @2:23+2 | write a byte as".to_owned()),
+        ("a String DEFAULT '\\xff'", "error: the escapes in this text make bytes that are not UTF-8 @2:22+6 | texts are UTF-8".to_owned()),
         ("a Array(Int8) DEFAULT [300]", "error: the DEFAULT does not fit its column: '300' is not Int8 @2:27+5".to_owned()),
         ("a Array(Int8) DEFAULT 1", "error: the DEFAULT does not fit its column: '1' is no list; write one as [] or [1, 2] @2:27+1".to_owned()),
         ("a Array(Int8) DEFAULT [now()]", "error: this is not a list of literals @2:27+7 | such as [] or [1, 2]".to_owned()),
@@ -226,7 +233,6 @@ fn the_format_decides_where_columns_are_found() {
     assert_eq!(sources(schema, "IMPORT_FORMAT csv"), ["a", "x.y", "z"]);
     assert_eq!(sources(schema, "IMPORT_FORMAT ndjson"), ["a", "['x.y']", "z"]);
     assert_eq!(sources(schema, ""), ["a", "['x.y']", "z"]);
-    assert_eq!(sources(schema, "IMPORT_CSV_HEADER false"), ["column_1", "['x.y']", "z"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_FORMAT csv\nIMPORT_CSV_HEADER false"), ["column_1", "column_2"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_CSV_HEADER true"), ["a", "b"]);
     let lists =
@@ -339,6 +345,8 @@ fn options_that_make_no_sense_are_refused() {
         ("IMPORT_CSV_SKIP_LINES 10001", "error: '10001' is not a number of lines @3:23+5".to_owned()),
         ("IMPORT_FORMAT parquet\nIMPORT_CSV_HEADER true", "error: IMPORT_CSV_HEADER has no effect: the files are parquet @4:1+17 | remove it, or write IMPORT_FORMAT csv".to_owned()),
         ("IMPORT_FORMAT ndjson\nIMPORT_CSV_DELIMITER x", "error: IMPORT_CSV_DELIMITER has no effect: the files are ndjson @4:1+20".to_owned()),
+        ("IMPORT_CSV_DELIMITER '\"'", "error: '\"' is the quote unless IMPORT_CSV_QUOTE says otherwise @3:22+3 | write IMPORT_CSV_QUOTE none".to_owned()),
+        ("IMPORT_CSV_ENCODING latin1", "error: IMPORT_CSV_ENCODING cannot be used in .datasource files @3:1+19 | files are read as UTF-8 and nothing else".to_owned()),
         ("IMPORT_CSV_DELIMITR ;", "error: IMPORT_CSV_DELIMITR is not a directive of .datasource files @3:1+19 | did you mean 'IMPORT_CSV_DELIMITER'?".to_owned()),
     ] {
         refused(&[(line, &expected)], |line| with_import("", line));
@@ -415,4 +423,31 @@ fn a_ttl_is_checked_and_kept_and_said_not_to_be_applied_yet() {
     let (datasource, found) = parse("ENGINE_TTL toDate(at)");
     assert!(datasource.ttl.is_some() && found.len() == 1, "without SCHEMA nothing can be checked: {found:?}");
     assert_eq!(parse("SCHEMA >\n    at DateTme\n\nENGINE_TTL toDate(at)").1.len(), 1, "one problem, not two");
+}
+
+#[test]
+fn a_path_leads_nowhere_in_files_without_a_header() {
+    refused(
+        &[(
+            "IMPORT_CSV_HEADER false",
+            "error: files without a header have no names that a path could lead to @2:12+10 | remove the path",
+        )],
+        |line| with_import("a Int8 `json:$.b`", line),
+    );
+}
+
+#[test]
+fn a_comment_behind_a_column_is_one_problem_that_says_where_comments_stand() {
+    for mark in ["-- x", "# x", "// x, y", "/* x */"] {
+        for line in [format!("a Int8, {mark}\n    b Int8"), format!("a Int8 {mark}\n    , b Int8")] {
+            let text = in_schema(&line);
+            let (_, problems) = parse(&text);
+            let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
+            assert_eq!(codes, ["comment_in_block"], "{text}");
+            assert!(problems[0].hints[0].contains("line of its own"), "{problems:?}");
+        }
+        let swallowed = in_schema(&format!("a Int8 {mark},\n    b Int8"));
+        let codes: Vec<&str> = parse(&swallowed).1.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, ["comment_in_block"], "the comma is in the comment: {swallowed}");
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Cell<'a> {
 }
 
 /// A column of values, one for each cell. Behind a bad row, or one that needs the default expression, is a placeholder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Built {
     pub(crate) values: ArrayRef,
     /// Rows whose value is not of the column's type, ascending.

@@ -14,6 +14,7 @@ use arrow::datatypes::{
 use connector_core::error::Failure;
 use connector_core::expr::{Expr, NoValue, Value, expression_order};
 use connector_core::schema::{Column, ColumnDefault, TableSchema};
+use connector_core::types::ColumnType;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -45,10 +46,11 @@ pub(crate) fn fill(
             continue;
         }
         let source = source(schema, arrays, expression)?;
+        let from = expression.result(&schema.columns).map_err(bug)?;
         let given = match (expression, &source) {
             (Expr::Column(_), Some((from, values))) if from.ty == column.ty => copied(values, rows),
-            (_, None) => constant(expression, column, rows, now)?,
-            (_, Some((_, values))) => calculated(expression, column, values, rows, now)?,
+            (_, None) => constant(expression, &from, column, rows, now)?,
+            (_, Some((_, values))) => calculated(expression, &from, column, values, rows, now)?,
         };
         let lacking = |(at, row): (usize, &u32)| given.is_none(at, column.nullable).then_some((index as u32, *row));
         failed.extend(rows.iter().enumerate().filter_map(lacking));
@@ -105,21 +107,28 @@ fn copied(values: &ArrayRef, rows: &[u32]) -> Given {
     Given { values: Arc::clone(values), picks: rows.iter().map(pick).collect() }
 }
 
-fn constant(expression: &Expr, column: &Column, rows: &[u32], now: Timestamp) -> Result<Given, Failure> {
-    let value = evaluated(expression, column, now, Ok(Value::Null))?;
+fn constant(
+    expression: &Expr,
+    from: &ColumnType,
+    column: &Column,
+    rows: &[u32],
+    now: Timestamp,
+) -> Result<Given, Failure> {
+    let value = evaluated(expression, from, column, now, Ok(Value::Null))?;
     let pick = value.is_some().then_some(0);
     Ok(Given { values: array(&[value], column)?, picks: vec![pick; rows.len()] })
 }
 
 fn calculated(
     expression: &Expr,
+    from: &ColumnType,
     column: &Column,
     values: &ArrayRef,
     rows: &[u32],
     now: Timestamp,
 ) -> Result<Given, Failure> {
     let read = reader(values)?;
-    let value = |row: &u32| evaluated(expression, column, now, read(*row as usize));
+    let value = |row: &u32| evaluated(expression, from, column, now, read(*row as usize));
     let found: Vec<Option<Value>> = rows.iter().map(value).collect::<Result<_, Failure>>()?;
     let picks = found.iter().enumerate().map(|(at, value)| value.is_some().then_some(at)).collect();
     Ok(Given { values: array(&found, column)?, picks })
@@ -128,11 +137,12 @@ fn calculated(
 /// The value for one row, as the column takes it; `None` if there is none.
 fn evaluated(
     expression: &Expr,
+    from: &ColumnType,
     column: &Column,
     now: Timestamp,
     input: Result<Value, NoValue>,
 ) -> Result<Option<Value>, Failure> {
-    let found = expression.evaluate(now, &mut |_| input.clone()).and_then(|value| value.cast(&column.ty));
+    let found = expression.evaluate(now, &mut |_| input.clone()).and_then(|value| value.cast(from, &column.ty));
     match found {
         Ok(value) => Ok(Some(value)),
         Err(NoValue::OutOfRange) => Ok(None),

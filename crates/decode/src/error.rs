@@ -15,9 +15,9 @@ pub enum DecodeError {
     )]
     OtherDelimiter { found: char, expected: char, header: String },
     #[error(
-        "the first record, '{first}', has 1 field, but {count} of the {behind} records behind it have {fields} (with \
-         {delimiter:?} between them); if the header is on line {line}, set IMPORT_CSV_SKIP_LINES to the number of lines \
-         above it, and if the file has but one column, set IMPORT_CSV_DELIMITER"
+        "the first record, '{first}', has another number of fields than {count} of the {behind} records behind it, which \
+         have {fields} (with {delimiter:?} between them); if the header is on line {line}, set IMPORT_CSV_SKIP_LINES to the \
+         number of lines above it, and if the file has but one column, set IMPORT_CSV_DELIMITER"
     )]
     Preamble { first: String, delimiter: char, fields: usize, count: usize, behind: usize, line: usize },
     #[error("the file has {found} columns, more than the limit of {limit}")]

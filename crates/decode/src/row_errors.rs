@@ -1,21 +1,32 @@
 //! From the columns of a block to its good rows and its rejected rows.
 //!
 //! Memory is what the block's cells take, however many rows are bad: a bad cell is a row number until the end, texts
-//! are made for bad rows only, and a column that the file lacks takes memory once for all columns of its type.
+//! are made for bad rows only, and a column that the file lacks takes memory once for all columns of its type and
+//! default.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
 use arrow::compute::FilterBuilder;
 use arrow::datatypes::{DataType, SchemaRef};
-use connector_core::block::{CellError, ERRORS_PER_ROW, Rejected};
+use connector_core::block::{Cause, CellError, ERRORS_PER_ROW, Rejected};
 use connector_core::error::Failure;
-use connector_core::schema::TableSchema;
+use connector_core::quarantine::shown;
+use connector_core::schema::{ColumnDefault, TableSchema};
+use connector_core::types::ColumnType;
 use jiff::Timestamp;
 
 use crate::columns::{self, Built, Cell, OnAbsent};
 use crate::defaults;
 use crate::error::DecodeError;
+
+/// What readers of Delta Lake take for NULL in a partition column, beside the empty text: the name of NULL's directory.
+const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+// Errors of a row are counted in one byte.
+const _: () = assert!(ERRORS_PER_ROW < u8::MAX as usize);
 
 /// The columns of a block, and what is wrong with its records.
 ///
@@ -26,7 +37,13 @@ pub(crate) struct Gathered {
     arrow: SchemaRef,
     rows: usize,
     columns: Vec<Part>,
+    /// What columns that the file lacks hold, by all that decides it.
+    absent: HashMap<(ColumnType, bool, Option<ColumnDefault>), Built>,
     records: Vec<RecordError>,
+    /// For each row how many errors [`Gathered::reject`] has kept; empty before the first one.
+    kept: Vec<u8>,
+    /// The rows that columns have values for, if these are not all.
+    read: Option<Vec<u32>>,
     /// If there are any, every row is rejected with them and nothing else.
     every: Vec<CellError>,
 }
@@ -34,9 +51,9 @@ pub(crate) struct Gathered {
 /// What is known of one column.
 #[derive(Debug)]
 enum Part {
-    /// NULL in all rows. What a column is until it is added.
+    /// NULL in all rows that were read. What a column is until it is added.
     Null,
-    /// Absent in all rows, and every one of them needs a value.
+    /// Absent in all rows that were read, and every one of them needs a value.
     AllBad,
     Built(Built),
 }
@@ -53,7 +70,28 @@ impl Gathered {
     /// A block of this many rows, good and bad. `arrow` is the Arrow schema of `schema`.
     pub(crate) fn new(schema: Arc<TableSchema>, arrow: SchemaRef, rows: usize) -> Self {
         let columns = schema.columns.iter().map(|_| Part::Null).collect();
-        Self { schema, arrow, rows, columns, records: Vec::new(), every: Vec::new() }
+        let (absent, records, kept) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { schema, arrow, rows, columns, absent, records, kept, read: None, every: Vec::new() }
+    }
+
+    /// Has all columns leave out the rows that are rejected as unread by now, so that they take no memory for them.
+    /// Answers for which rows a column has to have values, ascending; `None` for all.
+    pub(crate) fn leave_out_unread(&mut self) -> Option<&[u32]> {
+        let mut read = vec![true; self.rows];
+        self.records.iter().filter(|record| record.unread).for_each(|record| read[record.row as usize] = false);
+        let left: Vec<u32> = (0u32..).zip(&read).filter_map(|(row, read)| read.then_some(row)).collect();
+        self.read = (left.len() < self.rows).then_some(left);
+        self.read.as_deref()
+    }
+
+    /// How many values a column has.
+    fn values(&self) -> usize {
+        self.read.as_ref().map_or(self.rows, Vec::len)
+    }
+
+    /// The row of a column's value.
+    fn row_of(&self, index: u32) -> u32 {
+        self.read.as_ref().map_or(index, |read| read[index as usize])
     }
 
     /// Adds the table column with this index.
@@ -63,17 +101,29 @@ impl Gathered {
 
     /// Adds the table column with this index for a file that lacks it: every cell is absent.
     pub(crate) fn add_absent(&mut self, index: usize) {
+        let rows = self.values();
         let column = &self.schema.columns[index];
         self.columns[index] = match OnAbsent::of(column) {
             OnAbsent::Null => Part::Null,
             OnAbsent::Error => Part::AllBad,
-            _ => Part::Built(columns::build(column, std::iter::repeat_n(Cell::Absent, self.rows))),
+            _ => {
+                let key = (column.ty.clone(), column.is_strict(), column.default.clone());
+                let build = || columns::build(column, std::iter::repeat_n(Cell::Absent, rows));
+                let built = self.absent.entry(key).or_insert_with(build);
+                if rows > 0 && built.errors.len() == rows { Part::AllBad } else { Part::Built(built.clone()) }
+            }
         };
     }
 
-    /// Rejects a row; the errors of its cells follow this one.
+    /// Rejects a row; the errors of its cells follow this one. Beyond [`ERRORS_PER_ROW`] of a row nothing is kept.
     pub(crate) fn reject(&mut self, row: usize, error: CellError) {
-        self.records.push(RecordError { row: row as u32, error, unread: false });
+        if self.kept.is_empty() {
+            self.kept = vec![0; self.rows];
+        }
+        if usize::from(self.kept[row]) < ERRORS_PER_ROW {
+            self.kept[row] += 1;
+            self.records.push(RecordError { row: row as u32, error, unread: false });
+        }
     }
 
     /// Rejects a row whose record could not be taken apart: what its cells would be is not told.
@@ -99,6 +149,8 @@ impl Gathered {
     ) -> Result<(RecordBatch, Rejected), Failure> {
         if self.every.is_empty() {
             self.fill_expressions(now)?;
+            self.number_rows();
+            self.reject_partition_values();
         }
         self.records.sort_by_key(|record| record.row);
         let good = self.good_rows();
@@ -120,7 +172,7 @@ impl Gathered {
         if !self.columns.iter().any(expressions) {
             return Ok(());
         }
-        let mut nulls = Nulls::new(self.rows);
+        let mut nulls = Nulls::new(self.values());
         let (mut arrays, mut defaulted) = (Vec::new(), Vec::new());
         for (part, field) in self.columns.iter_mut().zip(self.arrow.fields()) {
             match part {
@@ -154,6 +206,50 @@ impl Gathered {
         Ok(())
     }
 
+    /// Has errors of columns name rows instead of values.
+    fn number_rows(&mut self) {
+        let Some(read) = &self.read else { return };
+        for part in &mut self.columns {
+            if let Part::Built(built) = part {
+                built.errors.iter_mut().for_each(|index| *index = read[*index as usize]);
+            }
+        }
+    }
+
+    /// Rejects rows whose text in the partition column is none to readers of Delta Lake: it would come back as NULL.
+    fn reject_partition_values(&mut self) {
+        let partition = self.schema.partition.as_ref();
+        let column = partition.and_then(|name| self.schema.columns.iter().position(|column| column.name == *name));
+        let Some(index) = column else { return };
+        let Part::Built(built) = &self.columns[index] else { return };
+        let Some(texts) = built.values.as_string_opt::<i32>() else { return };
+        let name = shown(&self.schema.columns[index].name);
+        let error = |text: &str| CellError {
+            cause: Cause::Text(
+                format!(
+                    "{text} cannot be the value of the partition column '{name}': readers of Delta Lake cannot tell \
+                     it from NULL"
+                )
+                .into(),
+            ),
+            ..CellError::not_of_type(index)
+        };
+        let empty = error("an empty text");
+        let reserved = error(&format!("the text '{NULL_PARTITION}'"));
+        let is_none = |value: Option<&str>| match value {
+            Some("") => Some(empty.clone()),
+            Some(NULL_PARTITION) => Some(reserved.clone()),
+            _ => None,
+        };
+        let values = (0u32..).zip(texts.iter());
+        // Behind an error is a placeholder.
+        let bad: Vec<(u32, CellError)> = values
+            .filter_map(|(index, value)| Some((self.row_of(index), is_none(value)?)))
+            .filter(|(row, _)| built.errors.binary_search(row).is_err())
+            .collect();
+        bad.into_iter().for_each(|(row, error)| self.reject(row as usize, error));
+    }
+
     /// For each row whether it is good.
     fn good_rows(&self) -> Vec<bool> {
         let all_bad = self.columns.iter().any(|part| matches!(part, Part::AllBad));
@@ -185,11 +281,20 @@ impl Gathered {
         }
         let mut nulls = Nulls::new(rows);
         let mut arrays = Vec::with_capacity(self.columns.len());
-        let filter = (bad > 0).then(|| FilterBuilder::new(&BooleanArray::from(good)).optimize().build());
+        let kept: BooleanArray = match &self.read {
+            None => good.into(),
+            Some(read) => read.iter().map(|row| good[*row as usize]).collect::<Vec<bool>>().into(),
+        };
+        let filter = (rows < kept.len()).then(|| FilterBuilder::new(&kept).optimize().build());
+        // Columns that share their values still do afterwards.
+        let mut filtered: HashMap<usize, ArrayRef> = HashMap::new();
         for (part, field) in self.columns.into_iter().zip(self.arrow.fields()) {
             arrays.push(match (part, &filter) {
                 (Part::Built(built), None) => built.values,
-                (Part::Built(built), Some(filter)) => filter.filter(&built.values).map_err(bug)?,
+                (Part::Built(built), Some(filter)) => match filtered.entry(Arc::as_ptr(&built.values).addr()) {
+                    Entry::Occupied(known) => Arc::clone(known.get()),
+                    Entry::Vacant(new) => Arc::clone(new.insert(filter.filter(&built.values).map_err(bug)?)),
+                },
                 (Part::Null | Part::AllBad, _) => nulls.of(field.data_type()),
             });
         }
@@ -239,7 +344,9 @@ impl Errors<'_> {
         let mut errors = Vec::new();
         let mut unread = false;
         while let Some(record) = self.gathered.records.get(self.records).filter(|record| record.row == row) {
-            errors.push(record.error.clone());
+            if record.unread || !unread {
+                errors.push(record.error.clone());
+            }
             unread |= record.unread;
             self.records += 1;
         }
@@ -264,5 +371,47 @@ impl Part {
             *next += 1;
         }
         built.errors.get(*next) == Some(&row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::schema::Column;
+
+    use super::*;
+
+    fn gathered(columns: Vec<Column>, rows: usize) -> Gathered {
+        let schema = Arc::new(TableSchema::new(columns));
+        Gathered::new(Arc::clone(&schema), schema.arrow(), rows)
+    }
+
+    #[test]
+    fn errors_of_a_row_are_kept_up_to_the_limit_while_they_are_collected() {
+        let mut gathered = gathered(vec![Column::nullable("a", ColumnType::Int64)], 3);
+        for _ in 0..100 {
+            gathered.reject(0, CellError::of_record("one"));
+            gathered.reject(2, CellError::of_record("two"));
+        }
+        gathered.reject_unread(2, CellError::of_record("three"));
+        assert_eq!(gathered.records.len(), 2 * ERRORS_PER_ROW + 1);
+        assert_eq!(gathered.leave_out_unread(), Some(&[0, 1][..]));
+    }
+
+    #[test]
+    fn columns_that_a_file_lacks_share_what_is_the_same_and_nothing_else() {
+        let text = |name: &str, default: Option<&str>| Column {
+            default: default.map(|text| ColumnDefault::Literal(text.to_owned())),
+            ..Column::required(name, ColumnType::String)
+        };
+        let fixed = Column { ty: ColumnType::FixedString(3), ..text("d", Some("x")) };
+        let columns = vec![text("a", Some("x")), text("b", Some("x")), text("c", None), fixed];
+        let mut gathered = gathered(columns, 5);
+        (0..4).for_each(|index| gathered.add_absent(index));
+        let built = |index: usize| match &gathered.columns[index] {
+            Part::Built(built) => Arc::clone(&built.values),
+            other => panic!("{other:?}"),
+        };
+        assert!(Arc::ptr_eq(&built(0), &built(1)));
+        assert!([2, 3].iter().all(|index| !Arc::ptr_eq(&built(0), &built(*index))));
     }
 }

@@ -184,7 +184,7 @@ impl Inner {
     fn commit(&self, commit: &TableCommit) -> Result<CommitAnswer, DeltaError> {
         let Some((base, seq)) = self.newest(commit.import)? else { return Ok(CommitAnswer::Conflict) };
         // A quarantine table takes part in some batches only, so its sequence has gaps.
-        if base.import != Some(commit.import) || seq >= commit.seq {
+        if base.import != Some(commit.import) || seq >= commit.seq || commit.after.is_some_and(|after| seq != after) {
             return Ok(CommitAnswer::Conflict);
         }
         let import = base.import;

@@ -70,6 +70,19 @@ impl Page {
         self.prose.iter().filter(|(_, line)| line.starts_with('#')).map(|(_, line)| anchor(line)).collect()
     }
 
+    /// The rows of the first table below a heading, without its own heading; cells without their back-quotes.
+    pub fn rows(&self, heading: &str) -> Vec<Vec<String>> {
+        let below = self
+            .prose
+            .iter()
+            .map(|(_, text)| text.trim())
+            .skip_while(|text| !text.starts_with('#') || text.trim_start_matches('#').trim() != heading);
+        let table = below.skip_while(|text| !text.starts_with('|')).take_while(|text| text.starts_with('|'));
+        let cells =
+            |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+        table.skip(2).map(cells).collect()
+    }
+
     /// The first cells of the rows of the tables below a heading, as they are written.
     pub fn first_cells(&self, heading: &str) -> Vec<&str> {
         let lines = self.prose.iter().map(|(_, line)| line.as_str());

@@ -70,11 +70,12 @@ impl Value {
     }
 
     /// The value as ClickHouse converts it when it is stored in a column of this type: times lose what the type does
-    /// not hold. Call it only for types that [`Expr::check`] has allowed.
+    /// not hold. `from`: the type of the expression that gave it, [`Expr::result`]; a text of a time has as many digits
+    /// after the second as that. Call it only for types that [`Expr::check`] has allowed.
     ///
     /// # Errors
     /// A type that it does not go into.
-    pub fn cast(self, ty: &ColumnType) -> Result<Self, NoValue> {
+    pub fn cast(self, from: &ColumnType, ty: &ColumnType) -> Result<Self, NoValue> {
         match (self, ty) {
             (Self::Null, _) => Ok(Self::Null),
             (Self::Time(time), ColumnType::Date) => Ok(Self::Date(time.date())),
@@ -85,7 +86,7 @@ impl Value {
             (Self::Time(time), ColumnType::DateTime) => Ok(Self::Time(cut(time, 0))),
             (Self::Time(time), ColumnType::DateTime64 { precision }) => Ok(Self::Time(cut(time, *precision))),
             (Self::Date(date), ColumnType::String) => Ok(Self::Text(date.to_string())),
-            (Self::Time(time), ColumnType::String) => Ok(Self::Text(time.to_string().replace('T', " "))),
+            (Self::Time(time), ColumnType::String) => Ok(Self::Text(text(time, from))),
             (Self::Number(number), ColumnType::String) => Ok(Self::Text(number.to_string())),
             (Self::Number(number), ty) if super::check::is_integer(ty) => Ok(Self::Number(number)),
             (Self::Text(text), ColumnType::String) => Ok(Self::Text(text)),
@@ -207,6 +208,17 @@ fn span(count: i64, unit: IntervalUnit) -> Result<Span, NoValue> {
         IntervalUnit::Year => span.try_years(count),
     };
     made.map_err(|_| NoValue::OutOfRange)
+}
+
+/// The text of a time of this type.
+fn text(time: DateTime, ty: &ColumnType) -> String {
+    let (date, clock) = (time.date(), time.time());
+    match ty {
+        ColumnType::DateTime64 { precision: precision @ 1..=9 } => {
+            format!("{date} {clock:.*}", usize::from(*precision))
+        }
+        _ => format!("{date} {clock:.0}"),
+    }
 }
 
 /// Without the digits after the second beyond `precision`.

@@ -17,7 +17,11 @@ fn evaluate(text: &str, x: &str) -> Result<Value, NoValue> {
 }
 
 fn shown(found: Result<Value, NoValue>) -> String {
-    match found.map(|value| value.cast(&ColumnType::String)) {
+    shown_of(&ColumnType::DateTime, found)
+}
+
+fn shown_of(ty: &ColumnType, found: Result<Value, NoValue>) -> String {
+    match found.map(|value| value.cast(ty, &ColumnType::String)) {
         Ok(Ok(Value::Text(text))) => text,
         other => format!("{other:?}"),
     }
@@ -284,8 +288,13 @@ fn the_start_of_something_is_never_later_and_is_its_own_start() {
                 found.unwrap_or_else(|error| panic!("{text} of {input:?}: {error}"))
             };
             let once = start(&before);
-            let at =
-                |value: &Value| value.clone().cast(&ColumnType::DateTime64 { precision: 6 }).expect("a time").micros();
+            let at = |value: &Value| {
+                value
+                    .clone()
+                    .cast(&ColumnType::DateTime, &ColumnType::DateTime64 { precision: 6 })
+                    .expect("a time")
+                    .micros()
+            };
             assert!(at(&once) <= at(&before), "{text} of {before:?}");
             assert_eq!(start(&once), once, "{text} of {before:?}");
         }
@@ -338,12 +347,12 @@ fn null_makes_the_whole_null_and_wrong_types_are_told() {
     for text in ["x", "toDate(x)", "x + INTERVAL 1 DAY", "toYear(x + INTERVAL 1 DAY)"] {
         assert_eq!(with(text, Value::Null), Ok(Value::Null), "{text}");
     }
-    assert_eq!(Value::Null.cast(&ColumnType::Date), Ok(Value::Null));
+    assert_eq!(Value::Null.cast(&ColumnType::Date, &ColumnType::Date), Ok(Value::Null));
     for text in ["toDate(x)", "x + INTERVAL 1 DAY"] {
         assert_eq!(with(text, Value::Number(1)), Err(NoValue::WrongType), "{text}");
     }
-    assert_eq!(Value::Number(1).cast(&ColumnType::Date), Err(NoValue::WrongType));
-    assert_eq!(Value::Text(String::new()).cast(&ColumnType::Int8), Err(NoValue::WrongType));
+    assert_eq!(Value::Number(1).cast(&ColumnType::Int8, &ColumnType::Date), Err(NoValue::WrongType));
+    assert_eq!(Value::Text(String::new()).cast(&ColumnType::String, &ColumnType::Int8), Err(NoValue::WrongType));
 }
 
 #[test]
@@ -355,6 +364,22 @@ fn values_lose_only_what_their_column_does_not_hold() {
         (ColumnType::DateTime, "2024-02-29 01:02:03"),
         (ColumnType::Date, "2024-02-29"),
     ] {
-        assert_eq!(shown(exact.clone().cast(&ty)), text);
+        assert_eq!(shown_of(&ty, exact.clone().cast(&ColumnType::DateTime64 { precision: 6 }, &ty)), text);
+    }
+}
+
+#[test]
+fn a_time_in_a_text_has_the_digits_of_its_type() {
+    let now: Timestamp = "2024-02-29T01:02:03.120Z".parse().expect("a time");
+    for (text, expected) in [
+        ("now64(3)", "2024-02-29 01:02:03.120"),
+        ("now64(6)", "2024-02-29 01:02:03.120000"),
+        ("now64(0)", "2024-02-29 01:02:03"),
+        ("now64(3) + INTERVAL 1 SECOND", "2024-02-29 01:02:04.120"),
+        ("now()", "2024-02-29 01:02:03"),
+    ] {
+        let expression = Expr::parse(text).expect(text);
+        let ty = expression.result(&[]).expect("a type");
+        assert_eq!(shown_of(&ty, expression.evaluate(now, &mut |_| Err(NoValue::WrongType))), expected, "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! The words and signs of an expression.
 
 use super::ExprError;
+use super::escape::unescape;
 
 /// One word or sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,28 +92,32 @@ fn number_length(text: &str) -> usize {
 }
 
 fn quoted(text: &str, quote: char, offset: usize) -> Result<(Kind, usize), ExprError> {
-    let mut value = String::new();
-    let mut letters = text.char_indices().skip(1).peekable();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '\\' => match letters.next() {
-                Some((_, 'n')) => value.push('\n'),
-                Some((_, 'r')) => value.push('\r'),
-                Some((_, 't')) => value.push('\t'),
-                Some((_, escaped)) => value.push(escaped),
-                None => break,
-            },
-            _ if letter == quote => {
-                // Twice is once, as in SQL.
-                if letters.next_if(|(_, next)| *next == quote).is_some() {
-                    value.push(quote);
-                    continue;
-                }
-                let kind = if quote == '\'' { Kind::Text(value) } else { Kind::Name(value) };
-                return Ok((kind, at + 1));
+    let error = |at: usize, message: String| Err(ExprError { offset: offset + at, message });
+    let mut value = Vec::new();
+    let mut at = 1;
+    while let Some(letter) = text[at..].chars().next() {
+        let behind = at + letter.len_utf8();
+        if letter == '\\' {
+            if behind == text.len() {
+                break;
             }
-            _ => value.push(letter),
+            match unescape(&text[behind..], &mut value) {
+                Some(taken) => at = behind + taken,
+                None => return error(at, "\\x needs two hexadecimal digits".to_owned()),
+            }
+        } else if letter != quote {
+            value.extend_from_slice(&text.as_bytes()[at..behind]);
+            at = behind;
+        } else if text[behind..].starts_with(quote) {
+            // Twice is once, as in SQL.
+            value.push(quote as u8);
+            at = behind + 1;
+        } else {
+            let Ok(value) = String::from_utf8(value) else {
+                return error(0, "the escapes in it make a text that is not UTF-8".to_owned());
+            };
+            return Ok((if quote == '\'' { Kind::Text(value) } else { Kind::Name(value) }, behind));
         }
     }
-    Err(ExprError { offset, message: format!("the {quote} is not closed") })
+    error(0, format!("the {quote} is not closed"))
 }

@@ -25,7 +25,7 @@ pub(super) struct Gzip {
 }
 
 enum State {
-    /// As much of a header as there is; nothing between two members.
+    /// As much of a header as earlier pieces had of it; nothing between two members.
     Header(Vec<u8>),
     Body,
     Trailer(Vec<u8>),
@@ -56,16 +56,29 @@ impl Gzip {
     fn header(&mut self, input: &[u8]) -> Result<usize, Trouble> {
         let State::Header(known) = &mut self.state else { return Ok(0) };
         let before = known.len();
-        known.extend_from_slice(&input[..input.len().min(MAX_HEADER - before)]);
-        match header_length(known) {
+        let input = &input[..input.len().min(MAX_HEADER - before)];
+        // A file may have a member for every few bytes: only a header that ends in a later piece is copied.
+        let found = match known.is_empty() {
+            true => header_length(input),
+            false => {
+                known.extend_from_slice(input);
+                header_length(known)
+            }
+        };
+        match found {
             Ok(Some(length)) => {
                 self.state = State::Body;
                 self.inflate.reset(false);
                 self.checksum.reset();
                 Ok(length - before)
             }
-            Ok(None) if known.len() == MAX_HEADER => Err(corrupt(0, "the header of a member does not end")),
-            Ok(None) => Ok(known.len() - before),
+            Ok(None) if before + input.len() == MAX_HEADER => Err(corrupt(0, "the header of a member does not end")),
+            Ok(None) => {
+                if before == 0 {
+                    known.extend_from_slice(input);
+                }
+                Ok(input.len())
+            }
             Err(NO_MAGIC) if self.members > 0 => Err(corrupt(0, "behind its last member is something else")),
             Err(reason) => Err(corrupt(0, reason)),
         }
@@ -149,4 +162,53 @@ fn header_length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
         end += 2;
     }
     Ok((end <= bytes.len()).then_some(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header with an extra field of this many bytes.
+    fn header(extra: u16) -> Vec<u8> {
+        let mut header = vec![0x1F, 0x8B, 8, EXTRA_FIELD, 0, 0, 0, 0, 0, 255];
+        header.extend(extra.to_le_bytes());
+        header.resize(header.len() + usize::from(extra), 7);
+        header
+    }
+
+    fn kept(gzip: &Gzip) -> Option<usize> {
+        if let State::Header(known) = &gzip.state { Some(known.len()) } else { None }
+    }
+
+    #[test]
+    fn only_a_header_that_is_cut_is_kept_and_no_byte_of_what_is_behind_is_taken() {
+        let (header, mut output) = (header(300), Vec::new());
+        let input = [&header[..], &[0; 1_000]].concat();
+        for cut in 0..header.len() {
+            let mut gzip = Gzip::new();
+            let first = gzip.step(&input[..cut], &mut output).unwrap_or_else(|_| panic!("{cut}"));
+            assert_eq!((first, kept(&gzip)), (cut, Some(cut)));
+            let second = gzip.step(&input[cut..], &mut output).unwrap_or_else(|_| panic!("{cut}"));
+            assert_eq!((first + second, kept(&gzip)), (header.len(), None), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused_however_it_is_cut() {
+        let endless = [&[0x1F, 0x8B, 8, FILE_NAME, 0, 0, 0, 0, 0, 255][..], &vec![b'x'; MAX_HEADER]].concat();
+        for piece in [1_000, MAX_HEADER - 1, MAX_HEADER, 2 * MAX_HEADER] {
+            let (mut gzip, mut at) = (Gzip::new(), 0);
+            let refused = loop {
+                let end = endless.len().min(at + piece);
+                match gzip.step(&endless[at..end], &mut Vec::new()) {
+                    Ok(consumed) => at += consumed,
+                    Err(_) => break true,
+                }
+                if at == endless.len() {
+                    break false;
+                }
+            };
+            assert!(refused && at <= MAX_HEADER, "{piece}: {at}");
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! The cells of all records of a block.
 
+use std::borrow::Cow;
+
 use arrow::array::{StringArray, StringBuilder};
 use connector_core::block::MAX_RAW_BYTES;
 use connector_core::error::Failure;
 use memchr::memchr;
 
 use super::quoted::quoted_cells;
+use super::tails::{Tail, tails};
 use super::{CsvOptions, RawBlock, Records};
 use crate::columns::Cell;
 use crate::error::DecodeError;
@@ -27,6 +30,8 @@ pub(super) struct Cells<'b> {
     spans: Vec<u32>,
     /// Indices of the cells that look like no value, but were quoted; ascending.
     quoted: Vec<u32>,
+    /// What is wrong with the quotes of records; by record, ascending.
+    tails: Vec<Tail>,
     nulls: Vec<&'b [u8]>,
     /// The last record ends with the file, inside a quoted cell.
     cut: bool,
@@ -45,6 +50,7 @@ impl<'b> Cells<'b> {
             first: vec![0],
             spans: Vec::new(),
             quoted: Vec::new(),
+            tails: Vec::new(),
             nulls: options.dialect.nulls.iter().map(String::as_bytes).collect(),
             cut: block.unterminated.is_some(),
         };
@@ -60,6 +66,9 @@ impl<'b> Cells<'b> {
             }
             cells.first.push(cells.ends.len() as u32 - 1);
         });
+        if let Some(quote) = quote {
+            cells.tails = tails(bytes, &cells.spans, delimiter, quote);
+        }
         Ok(cells)
     }
 
@@ -93,12 +102,32 @@ impl<'b> Cells<'b> {
         (self.first[record + 1] - self.first[record]) as usize
     }
 
-    /// The cells of one column of the file; absent in records that have not `columns` cells. `nulls`: whether null
-    /// spellings hold.
-    pub(super) fn column(&self, column: usize, columns: usize, nulls: bool) -> impl ExactSizeIterator<Item = Cell<'_>> {
-        (0..self.records()).map(move |record| {
-            if self.width(record) == columns { self.cell(record, column, nulls) } else { Cell::Absent }
-        })
+    /// How many cells the widest of these records has.
+    pub(super) fn widest(&self, records: &[u32]) -> usize {
+        records.iter().map(|record| self.width(*record as usize)).max().unwrap_or(0)
+    }
+
+    /// Records with text behind a closing quote, ascending.
+    pub(super) fn tails(&self) -> &[Tail] {
+        &self.tails
+    }
+
+    /// Where the cells of these records begin, or of all: what [`Cells::column`] asks for.
+    pub(super) fn starts(&self, records: Option<&[u32]>) -> Cow<'_, [u32]> {
+        match records {
+            None => Cow::Borrowed(&self.first[..self.records()]),
+            Some(records) => records.iter().map(|record| self.first[*record as usize]).collect(),
+        }
+    }
+
+    /// The cells of one column of the file, of records that all have it. `nulls`: whether null spellings hold.
+    pub(super) fn column<'c>(
+        &'c self,
+        starts: &'c [u32],
+        column: usize,
+        nulls: bool,
+    ) -> impl ExactSizeIterator<Item = Cell<'c>> {
+        starts.iter().map(move |start| self.cell_at(*start as usize + column, nulls))
     }
 
     /// One cell; absent if the record ends before it.
@@ -106,7 +135,10 @@ impl<'b> Cells<'b> {
         if column >= self.width(record) {
             return Cell::Absent;
         }
-        let index = self.first[record] as usize + column;
+        self.cell_at(self.first[record] as usize + column, nulls)
+    }
+
+    fn cell_at(&self, index: usize, nulls: bool) -> Cell<'_> {
         let text = self.text_of(index);
         let no_value = text.is_empty() || (nulls && self.nulls.contains(&text));
         if no_value && !self.is_quoted(index) { Cell::Absent } else { Cell::Text(text) }
@@ -139,6 +171,12 @@ impl<'b> Cells<'b> {
     /// A record as the file has it, without the line ends around it. `None` if it is longer than [`MAX_RAW_BYTES`] or
     /// not UTF-8.
     pub(super) fn raw(&self, record: usize) -> Option<&'b str> {
+        let raw = self.bytes(record);
+        if raw.len() > MAX_RAW_BYTES { None } else { std::str::from_utf8(raw).ok() }
+    }
+
+    /// The bytes of a record without the line ends around it.
+    pub(super) fn bytes(&self, record: usize) -> &'b [u8] {
         let start = record.checked_sub(1).map_or(0, |previous| self.spans[previous] as usize);
         let mut raw = &self.block[start..self.spans[record] as usize];
         // A blank line before a record is no record; inside of one, a line end is quoted.
@@ -149,6 +187,6 @@ impl<'b> Cells<'b> {
         if let ([rest @ .., b'\n' | b'\r'], false) = (raw, cut) {
             raw = rest;
         }
-        if raw.len() > MAX_RAW_BYTES { None } else { std::str::from_utf8(raw).ok() }
+        raw
     }
 }

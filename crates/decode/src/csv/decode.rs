@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use connector_core::block::{Block, Cause, CellError, no_texts};
+use connector_core::block::{Block, Cause, CellError, ERRORS_PER_ROW, no_texts};
 use connector_core::error::Failure;
 use connector_core::evolve::{FileCause, FilePlan};
+use connector_core::quarantine::shown;
 use connector_core::schema::{Column, TableSchema};
 use connector_core::types::ColumnType;
 use jiff::Timestamp;
 
 use super::cells::Cells;
+use super::tails::TailErrors;
 use super::{CsvOptions, RawBlock};
 use crate::columns::{self, Cell};
 use crate::row_errors::Gathered;
@@ -42,7 +44,8 @@ impl CsvDecoder {
 
     /// Decodes one block. A record that does not fit is rejected with one error for each bad column (of many, the first
     /// 32); the others are kept. Rejected as a whole are records with another number of cells than the file has
-    /// columns, a record that is cut by a quote which is never closed, and every record of a file that does not fit.
+    /// columns, a record with text behind a closing quote, one that is cut by a quote which is never closed, and every
+    /// record of a file that does not fit.
     ///
     /// Texts of rejected rows are the cells by their position, as far as they go, each as it is written.
     ///
@@ -54,11 +57,12 @@ impl CsvDecoder {
         let mut gathered = Gathered::new(Arc::clone(&self.schema), Arc::clone(&self.arrow), records);
         if self.causes.is_empty() {
             self.reject_records(&cells, block, &mut gathered);
-            let width = self.plan.bound.file_columns;
+            // The others are no rows, so that no column takes memory for them.
+            let starts = cells.starts(gathered.leave_out_unread());
             for (index, column) in self.schema.columns.iter().enumerate() {
                 match self.source(index) {
                     Some(source) => {
-                        let cells = cells.column(source, width, self.nulls_hold(column));
+                        let cells = cells.column(&starts, source, self.nulls_hold(column));
                         gathered.add(index, columns::build(column, cells));
                     }
                     None => gathered.add_absent(index),
@@ -67,11 +71,14 @@ impl CsvDecoder {
         } else {
             gathered.reject_all(self.causes.clone());
         }
-        let mut absent: Option<StringArray> = None;
-        let texts = |index: usize, bad: &[u32]| match self.source(index) {
-            Some(source) => cells.texts(source, bad),
-            // One array for all columns that the file lacks.
-            None => absent.get_or_insert_with(|| no_texts(bad.len())).clone(),
+        // One array for all columns that the file, or every rejected record, lacks.
+        let mut absent: Option<(usize, StringArray)> = None;
+        let texts = |index: usize, bad: &[u32]| {
+            let (widest, absent) = absent.get_or_insert_with(|| (cells.widest(bad), no_texts(bad.len())));
+            match self.source(index).filter(|source| source < widest) {
+                Some(source) => cells.texts(source, bad),
+                None => absent.clone(),
+            }
         };
         let (rows, rejected) = gathered.finish(self.now, texts, |record| cells.raw(record))?;
         Ok(Block { records: records as u64, rows, rejected })
@@ -79,7 +86,8 @@ impl CsvDecoder {
 
     /// The file column of a table column.
     fn source(&self, index: usize) -> Option<usize> {
-        self.plan.bound.sources.get(index).copied().flatten()
+        let source = self.plan.bound.sources.get(index).copied().flatten();
+        source.filter(|source| *source < self.plan.bound.file_columns)
     }
 
     /// Whether null spellings mean NULL in a column. Those that were found out may be texts where texts belong.
@@ -97,21 +105,31 @@ impl CsvDecoder {
         let width = self.plan.bound.file_columns;
         let cut = block.unterminated.and_then(|line| Some((cells.records().checked_sub(1)?, line)));
         let mut ragged: HashMap<usize, CellError> = HashMap::new();
+        let mut tails = cells.tails().iter().peekable();
+        let mut tail_errors = TailErrors::new(block, &self.options);
         for record in 0..cells.records() {
-            let found = cells.width(record);
-            if let Some((_, line)) = cut.filter(|(last, _)| *last == record) {
+            let tail = tails.next_if(|tail| tail.record as usize == record);
+            let cut = cut.filter(|(last, _)| *last == record);
+            if let Some(tail) = tail {
+                gathered.reject_unread(record, tail_errors.of(tail, cells.bytes(record)));
+            }
+            if let Some((_, line)) = cut {
                 gathered.reject_unread(record, unterminated(line));
-            } else if found != width {
+            }
+            if tail.is_some() || cut.is_some() {
+                continue;
+            }
+            let found = cells.width(record);
+            if found != width {
                 let error = ragged.entry(found).or_insert_with(|| self.ragged(found));
                 gathered.reject_unread(record, error.clone());
-            } else {
-                for (column, error) in &self.unknown {
-                    // Its type is unknown, so that what was only found out to mean NULL may be a text.
-                    if cells.cell(record, *column, self.options.dialect.nulls_configured) != Cell::Absent {
-                        gathered.reject(record, error.clone());
-                    }
-                }
+                continue;
             }
+            // Their types are unknown, so that what was only found out to mean NULL may be a text.
+            let nulls = self.options.dialect.nulls_configured;
+            let has_value = |column| matches!(cells.cell(record, column, nulls), Cell::Text(text) if !text.is_empty());
+            let unknown = self.unknown.iter().filter(|(column, _)| has_value(*column)).take(ERRORS_PER_ROW);
+            unknown.for_each(|(_, error)| gathered.reject(record, error.clone()));
         }
     }
 
@@ -134,6 +152,7 @@ fn unterminated(line: u64) -> CellError {
 }
 
 fn unknown_column(name: &str) -> CellError {
+    let name = shown(name);
     CellError::of_record(format!("column '{name}' is not in the table and may not be added (IMPORT_EVOLUTION freeze)"))
 }
 

@@ -1,13 +1,14 @@
 //! The refusal of what is not UTF-8 text.
 
 use connector_core::error::Failure;
+use connector_core::quarantine::shown;
 
 use crate::error::DecodeError;
 
 /// The error of a column name that is not UTF-8.
 pub(super) fn not_utf8(name: &[u8]) -> Failure {
-    let shown: String = String::from_utf8_lossy(name).chars().take(100).flat_map(char::escape_default).collect();
-    let found = format!("the column name '{shown}' in its header has invalid bytes (perhaps latin-1)");
+    let name = shown(&String::from_utf8_lossy(name));
+    let found = format!("the column name '{name}' in its header has invalid bytes (perhaps latin-1)");
     DecodeError::Encoding { found }.into()
 }
 
@@ -37,12 +38,12 @@ pub(crate) fn refuse_other_encodings(head: &[u8], whole_file: bool, header: bool
 fn nul_pattern(head: &[u8], whole_file: bool, header: bool) -> Option<&'static str> {
     let line = memchr::memchr2(b'\n', b'\r', head).unwrap_or(head.len());
     // UTF-16 in big endian has a NUL before its line end, and in little endian one after.
-    let shown = &head[..head.len().min(line + 4).min(4096)];
-    if !shown.contains(&0) || (shown.len() < 4 && !whole_file) {
+    let begin = &head[..head.len().min(line + 4).min(4096)];
+    if !begin.contains(&0) || (begin.len() < 4 && !whole_file) {
         return None;
     }
     let at = |rest: usize| {
-        let places = shown.iter().skip(rest).step_by(4);
+        let places = begin.iter().skip(rest).step_by(4);
         let (nul, all) = (places.clone().filter(|byte| **byte == 0).count(), places.count());
         all > 0 && nul * 4 >= all * 3
     };

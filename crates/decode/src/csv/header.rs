@@ -2,6 +2,7 @@
 
 use connector_core::csv::column_of_position;
 use connector_core::error::Failure;
+use connector_core::quarantine::shown;
 
 use super::encoding::{not_utf8, refuse_other_encodings};
 use super::{CsvOptions, Records, Scanner};
@@ -87,9 +88,7 @@ fn refuse_other_delimiters(columns: &[String], record: &[u8], options: &CsvOptio
     let expected = char::from(options.dialect.delimiter);
     let other = |letter: &char| matches!(letter, ',' | ';' | '\t' | '|') && *letter != expected;
     match only.chars().find(other).filter(|_| !quoted) {
-        Some(found) => {
-            Err(DecodeError::OtherDelimiter { found, expected, header: only.chars().take(100).collect() }.into())
-        }
+        Some(found) => Err(DecodeError::OtherDelimiter { found, expected, header: shown(only) }.into()),
         None => Ok(()),
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! The rules are those of the `csv` crate, for any [`CsvDialect`]:
 //! - A quote opens a quoted cell only as the very first byte of a cell. Inside, a doubled quote stands for one, and
-//!   nothing else is special: a backslash is a backslash. Text behind the closing quote continues the cell unquoted.
+//!   nothing else is special: a backslash is a backslash. Text behind the closing quote continues the cell unquoted, so
+//!   that one quote too many turns lines into parts of a cell: a record with such text is rejected as a whole, with its
+//!   raw text and the number of line ends in it. (In a sample it is read; a header may have it.)
 //! - Records end with `\n`, `\r` or `\r\n`, also mixed in one file; a line end within quotes is text. NEL (U+0085) and
 //!   other Unicode line ends are text.
 //! - Blank lines are no records, in any file: they are counted nowhere. So a file with one column writes an empty value
@@ -22,6 +24,7 @@ mod quoted;
 mod records;
 mod scan;
 mod split;
+mod tails;
 
 use connector_core::csv::CsvDialect;
 

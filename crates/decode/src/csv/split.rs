@@ -23,13 +23,21 @@ pub struct RawBlock {
     pub unterminated: Option<u64>,
 }
 
+/// How many cells a block may have. A record of two bytes has as many as the table has columns, so bytes alone do not
+/// bound what a block takes once it is decoded.
+const CELLS_PER_BLOCK: usize = 4 << 20;
+
 /// Cuts a stream of pieces into blocks of whole records, in one sequential pass.
+///
+/// The more columns file or table have, the fewer records has a block: see [`Splitter::for_columns`].
 ///
 /// A block that lies within one piece shares its memory; only a block across a border between pieces is copied.
 #[derive(Debug)]
 pub struct Splitter {
     scanner: Scanner,
     max_record_bytes: usize,
+    /// How many line ends a block may have outside of quotes: its records and the blank lines.
+    max_records: usize,
     /// Everything from `start` on, in order.
     pieces: VecDeque<Bytes>,
     /// Index of the piece that is scanned next and the place in it.
@@ -38,6 +46,8 @@ pub struct Splitter {
     start: Place,
     /// Behind the last whole record; the first byte of the record that is scanned now.
     boundary: Place,
+    /// How many ends of records and blank lines lie between `start` and `boundary`.
+    records: usize,
 }
 
 /// A byte of the file.
@@ -55,7 +65,14 @@ impl Splitter {
 
     /// A splitter for what follows the header: positions and lines in blocks and errors are those of the file.
     pub fn after_header(options: &CsvOptions, header: &Header) -> Self {
-        Self::starting_at(options, header.body_offset as u64, header.body_line)
+        Self::starting_at(options, header.body_offset as u64, header.body_line).for_columns(header.columns.len())
+    }
+
+    /// The splitter for records that go into a table with this many columns: the file may have fewer, and each of the
+    /// others takes memory, too.
+    #[must_use]
+    pub fn for_columns(self, columns: usize) -> Self {
+        Self { max_records: self.max_records.min((CELLS_PER_BLOCK / columns.max(1)).max(1)), ..self }
     }
 
     fn starting_at(options: &CsvOptions, offset: u64, line: u64) -> Self {
@@ -63,10 +80,12 @@ impl Splitter {
         Self {
             scanner: Scanner::new(options.dialect.delimiter, options.dialect.quote, offset, line),
             max_record_bytes: options.max_record_bytes,
+            max_records: CELLS_PER_BLOCK,
             pieces: VecDeque::new(),
             scanning: (0, 0),
             start: place,
             boundary: place,
+            records: 0,
         }
     }
 
@@ -78,23 +97,23 @@ impl Splitter {
     }
 
     /// The next block, or `None` if more bytes are needed first. A block holds as many whole records as fit into
-    /// `target_bytes`, and at least one.
+    /// `target_bytes` and into the limit of [`Splitter::for_columns`], and at least one.
     ///
     /// # Errors
     /// `Data` with code `record_too_long`. The splitter is of no use afterwards.
     pub fn next_block(&mut self, target_bytes: usize) -> Result<Option<RawBlock>, Failure> {
         let target = target_bytes.max(1) as u64;
         loop {
-            let before = self.boundary;
+            let (before, records) = (self.boundary, self.records);
             let whole = before.offset - self.start.offset;
-            if whole >= target {
-                return Ok(Some(self.take(before)));
+            if whole >= target || records >= self.max_records {
+                return Ok(Some(self.take(before, records)));
             }
             if !self.scan_record()? {
                 return Ok(None);
             }
             if self.boundary.offset - self.start.offset > target && whole > 0 {
-                return Ok(Some(self.take(before)));
+                return Ok(Some(self.take(before, records)));
             }
         }
     }
@@ -110,7 +129,7 @@ impl Splitter {
         while self.scan_record()? {}
         let unterminated = self.scanner.open_quote().map(|(_, line)| line);
         let end = Place { offset: self.scanner.position(), line: self.scanner.line() };
-        let rest = (end.offset > self.start.offset).then(|| self.take(end));
+        let rest = (end.offset > self.start.offset).then(|| self.take(end, self.records));
         Ok(rest.map(|block| RawBlock { unterminated, ..block }))
     }
 
@@ -125,6 +144,7 @@ impl Splitter {
                 Some(count) => {
                     self.scanning.1 += count;
                     self.boundary = Place { offset: self.scanner.position(), line: self.scanner.line() };
+                    self.records += 1;
                     return Ok(true);
                 }
                 None => self.scanning = (self.scanning.0 + 1, 0),
@@ -142,8 +162,9 @@ impl Splitter {
         DecodeError::RecordTooLong { offset, line, limit: self.max_record_bytes, hint }.into()
     }
 
-    /// Takes the bytes from `start` to `end` out of the pieces.
-    fn take(&mut self, end: Place) -> RawBlock {
+    /// Takes the bytes from `start` to `end`, which are so many records, out of the pieces.
+    fn take(&mut self, end: Place, records: usize) -> RawBlock {
+        self.records -= records;
         let Place { offset, line } = std::mem::replace(&mut self.start, end);
         let block = |bytes| RawBlock { bytes, offset, line, unterminated: None };
         let mut wanted = (end.offset - offset) as usize;

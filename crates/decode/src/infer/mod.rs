@@ -12,7 +12,11 @@
 //! | `observed` | what the values of one column have been, and the type that follows |
 //! | `words` | the reason for a type, for people |
 //! | `pieces` | records out of bytes that begin and end anywhere |
+//! | `first_row` | whether the first record is a row and no header |
+//! | `extent` | which bytes of a file a sample has |
 
+mod extent;
+mod first_row;
 mod observed;
 mod pieces;
 mod reader;
@@ -32,6 +36,8 @@ use crate::csv::{CsvOptions, Header, read_header};
 use crate::error::DecodeError;
 use observed::{NULL_SPELLINGS, Observed};
 use reader::{End, Reader, Record};
+
+pub use extent::{HEAD_BYTES, PACKED_HEAD_BYTES, UNPACKED_BYTES, WHOLE_BYTES, sample_ranges, unpacked_sample};
 
 /// Bytes of a file from which its columns are inferred, decompressed.
 #[derive(Clone, Debug, Default)]
@@ -68,15 +74,19 @@ pub fn csv(sample: &Sample, settings: &CsvSettings) -> Result<Inferred, Failure>
     let sniffed = sniff::dialect(&sample.head, sample.whole_file, settings);
     let found = CsvDialect { delimiter: sniffed.delimiter, quote: sniffed.quote, skip_lines, ..CsvDialect::default() };
     let mut dialect = settings.over(found);
-    // It knows other encodings, which make nonsense of whatever was sniffed.
-    let header = header_of(sample, &dialect)?;
-    if let Some(preamble) = sniffed.preamble {
-        return Err(preamble.into());
-    }
+    let header = match (header_of(sample, &dialect), sniffed.preamble) {
+        (Err(failure), Some(preamble)) if failure.code == "delimiter" => return Err(preamble.into()),
+        // It knows other encodings, which make nonsense of whatever was sniffed.
+        (Err(failure), _) => return Err(failure),
+        (Ok(_), Some(preamble)) => return Err(preamble.into()),
+        (Ok(header), None) => header,
+    };
     let known = settings.nulls.as_deref();
     let Observation { first, mut columns } = observe(sample, &dialect, header.columns.len(), known);
-    if settings.header.is_none() && is_first_row(&first, &columns) {
-        dialect.header = false;
+    let mut first_value = None;
+    if settings.header.is_none() {
+        first_value = first_row::decided_by(&first, &columns, known);
+        dialect.header = first_value.is_none();
     }
     if !dialect.header {
         columns.iter_mut().zip(&first.cells).for_each(|(column, cell)| column.note_cell(cell, known));
@@ -86,7 +96,11 @@ pub fn csv(sample: &Sample, settings: &CsvSettings) -> Result<Inferred, Failure>
         dialect.nulls = spellings_of(&columns);
     }
     let schema = csv_schema(&file_columns, &columns, &dialect)?;
-    let evidence = file_columns.iter().zip(&columns).map(|(name, column)| column.evidence(name)).collect();
+    let evidence = file_columns.iter().zip(&columns).map(|(name, column)| column.evidence(name));
+    let mut evidence: Vec<ColumnEvidence> = evidence.collect();
+    if let Some(one) = first_value.and_then(|index| evidence.get_mut(index)) {
+        one.because += &first_row::reason(&first, first_value);
+    }
     Ok(Inferred { schema, file_columns, dialect: Some(dialect), evidence })
 }
 
@@ -147,19 +161,6 @@ fn observe(sample: &Sample, dialect: &CsvDialect, width: usize, nulls: Option<&[
         sample.pieces.iter().for_each(|piece| pieces::records(piece, dialect, width, &mut note));
     }
     Observation { first: first.unwrap_or_default(), columns }
-}
-
-/// Whether the first record is a row and no header: every cell has a value, of a type other than String, that goes
-/// with the rest of its column.
-fn is_first_row(first: &Record<'_>, columns: &[Observed]) -> bool {
-    let is_value = |(cell, column): (&reader::Cell<'_>, &Observed)| {
-        let mut alone = Observed::default();
-        alone.note(&cell.text);
-        let mut both = column.clone();
-        both.note(&cell.text);
-        alone.is_typed() && (both.is_typed() || !column.has_values())
-    };
-    !columns.is_empty() && first.cells.len() == columns.len() && first.cells.iter().zip(columns).all(is_value)
 }
 
 /// The spellings of NULL that make a column typed which would not be without them.

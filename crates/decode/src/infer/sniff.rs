@@ -1,7 +1,8 @@
 //! Sniffing: delimiter and quote of a file, from how well its records agree on a number of fields.
 //!
 //! The comma and `"` are believed unless something else is clearly right: a wrong guess would be fixed for all files of
-//! the import. Whatever is configured is not guessed at all.
+//! the import. That a file has no quotes is never guessed, as one stray quote looks just like it. Whatever is configured
+//! is not guessed at all.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use connector_core::csv::CsvSettings;
 
 use super::reader::{End, Reader, Record};
 use crate::error::DecodeError;
-use crate::value::{plain, trimmed};
+use crate::value::{plain, time, trimmed};
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 const DOUBLE: u8 = b'"';
@@ -52,21 +53,36 @@ pub(super) fn dialect(head: &[u8], whole_file: bool, settings: &CsvSettings) -> 
     let mut quote = settings.quote.unwrap_or(Some(DOUBLE));
     let mut readings = read(quote);
     if settings.quote.is_none() {
-        for other in [Some(SINGLE), None] {
-            let found = read(other);
-            let (one, usual) = (best(&found), best(&readings));
-            if one.is_single_quoted(usual) || one.is_better_without_quotes(usual) {
-                (quote, readings) = (other, found);
-                break;
-            }
+        let found = read(Some(SINGLE));
+        if best(&found).is_single_quoted(best(&readings)) {
+            (quote, readings) = (Some(SINGLE), found);
         }
     }
     let chosen = best(&readings);
-    let preamble = match settings.skip_lines {
-        None if chosen.width == 1 && !chosen.is_decimal_column() => readings.iter().find_map(Reading::preamble),
-        _ => None,
-    };
+    let preamble = if settings.skip_lines.is_none() { preamble(chosen, &readings) } else { None };
     Sniffed { delimiter: chosen.delimiter, quote, preamble }
+}
+
+/// What says that the header is further down. A reading that does not divide the records may be the wrong one.
+fn preamble(chosen: &Reading, readings: &[Reading]) -> Option<DecodeError> {
+    if let Some(delimiter) = separator_line(&chosen.first_line) {
+        let named = readings.iter().find(|reading| reading.delimiter == delimiter).unwrap_or(chosen);
+        return named.usual_width().map(|usual| named.preamble_before(usual));
+    }
+    match chosen.divides() {
+        true => chosen.preamble(),
+        false if chosen.is_decimal_column() => None,
+        false => readings.iter().find_map(Reading::preamble),
+    }
+}
+
+/// The delimiter that Excel names in a first line such as `sep=;`.
+fn separator_line(line: &[u8]) -> Option<u8> {
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    match line {
+        [name @ .., b'=', delimiter] if name.eq_ignore_ascii_case(b"sep") => Some(*delimiter),
+        _ => None,
+    }
 }
 
 /// A text as records, with one delimiter and one quote.
@@ -85,6 +101,8 @@ struct Reading {
     /// a comma in them, as numbers and as others.
     values: usize,
     numbers: usize,
+    /// Values behind the first record that are of a type other than String.
+    typed: usize,
     comma_numbers: usize,
     comma_texts: usize,
     /// Cells in quotes, with nothing behind the closing one and no line end between.
@@ -93,21 +111,31 @@ struct Reading {
     odd: usize,
     /// The text has a `"`.
     has_double: bool,
-    /// Cells that begin with `"` and end with it.
-    enclosed: usize,
     /// An open quote at the end swallows the rest.
     open: bool,
     /// How often each number of fields comes behind the first record, with the line of the first of them.
     widths: BTreeMap<usize, (usize, usize)>,
-    first: Vec<u8>,
+    /// The line with which the first record begins.
+    first_line: Vec<u8>,
+}
+
+/// Most records behind the first have a number of fields in common.
+#[derive(Clone, Copy, Debug)]
+struct UsualWidth {
+    fields: usize,
+    count: usize,
+    /// Of the first of them.
+    line: usize,
 }
 
 /// The reading that is right, most likely. There is at least one.
 fn best(readings: &[Reading]) -> &Reading {
     // `max_by` keeps the last of equals, which here is the first in the order of the candidates.
     let divided = readings.iter().rev().filter(|reading| reading.divides()).max_by(|one, two| one.compare(two));
+    // What is right behind it does not help a header that is wrong.
+    let header = || readings.iter().find(|reading| reading.width > 1);
     let single = || readings.iter().rev().max_by(|one, two| one.compare_as_single(two));
-    divided.or_else(single).unwrap_or(&readings[0])
+    divided.or_else(header).or_else(single).unwrap_or(&readings[0])
 }
 
 impl Reading {
@@ -132,7 +160,8 @@ impl Reading {
         self.divided += usize::from(width > 1);
         if self.records == 1 {
             self.width = width;
-            self.first = record.cells.first().map(|cell| cell.text.to_vec()).unwrap_or_default();
+            let end = memchr::memchr2(b'\n', b'\r', &text[record.start..]).map(|length| record.start + length);
+            self.first_line = text[record.start..end.unwrap_or(text.len())].to_vec();
         } else {
             let next = self.widths.entry(width).or_insert_with(|| (0, line_of(text, record.start)));
             next.0 += 1;
@@ -143,8 +172,6 @@ impl Reading {
             self.quoted += usize::from(neat);
             let has_quote = |quote: u8| memchr::memchr(quote, &cell.text).is_some();
             self.odd += usize::from(if cell.quoted { !neat } else { self.quote.is_some_and(has_quote) });
-            let ends = |end: Option<&u8>| end == Some(&DOUBLE);
-            self.enclosed += usize::from(cell.text.len() > 1 && ends(cell.text.first()) && ends(cell.text.last()));
             if self.records > 1 && !cell.text.is_empty() {
                 self.note_value(&cell.text);
             }
@@ -157,7 +184,10 @@ impl Reading {
         let comma_number = comma && is_comma_number(text);
         self.comma_numbers += usize::from(comma_number);
         self.comma_texts += usize::from(comma && !comma_number);
-        self.numbers += usize::from(comma_number || plain::float64(text).is_some());
+        let number = plain::float64(text).is_some();
+        self.numbers += usize::from(comma_number || number);
+        let is_time = || time::date(text).is_some() || time::timestamp(text, 6).is_some();
+        self.typed += usize::from(number || plain::boolean(text).is_some() || is_time());
     }
 
     /// Whether the delimiter divides the records: the first one, and most others, into as many fields or others.
@@ -165,11 +195,17 @@ impl Reading {
         self.width > 1 && (self.agreeing * 2 >= self.records || self.divided * 2 > self.records)
     }
 
-    /// By agreement. If all agree, the comma loses to a delimiter between whose marks it is but a decimal comma.
+    /// By agreement. If it is the same, the comma loses to a delimiter between whose marks it is but a decimal comma. If
+    /// all agree, that delimiter wins which divides more: commas in the names and values of a file with another delimiter
+    /// may be as many in every record. Then the one with more values that are no plain text.
     fn compare(&self, other: &Self) -> std::cmp::Ordering {
         let agreement = (self.agreeing * other.records).cmp(&(other.agreeing * self.records));
         let decimal = self.has_decimal_commas(other).cmp(&other.has_decimal_commas(self));
-        agreement.then(decimal)
+        let fields = match self.agreeing == self.records && other.agreeing == other.records {
+            true => self.width.cmp(&other.width).then(self.typed.cmp(&other.typed)),
+            false => std::cmp::Ordering::Equal,
+        };
+        agreement.then(decimal).then(fields)
     }
 
     fn has_decimal_commas(&self, comma: &Self) -> bool {
@@ -184,19 +220,32 @@ impl Reading {
         (self.width == 1).cmp(&(other.width == 1)).then(share(self, other).cmp(&share(other, self)))
     }
 
-    /// Most records behind the first have the same number of fields, and the first has but one.
-    fn preamble(&self) -> Option<DecodeError> {
+    /// The number of fields that most records behind the first have.
+    fn usual_width(&self) -> Option<UsualWidth> {
         let (fields, (count, line)) = self.widths.iter().max_by_key(|(_, (count, _))| *count)?;
-        let behind = self.records - 1;
-        let found = self.width == 1 && *fields > 1 && *count > 1 && count * 2 > behind;
-        found.then(|| DecodeError::Preamble {
-            first: super::observed::shown_bytes(&self.first),
+        Some(UsualWidth { fields: *fields, count: *count, line: *line })
+    }
+
+    /// Most records behind the first have the same number of fields, and the first has but one; or it has others, as no
+    /// record behind it has. (A record that is too short or too long here and there makes no preamble of a header.)
+    fn preamble(&self) -> Option<DecodeError> {
+        let usual = self.usual_width().filter(|usual| usual.fields > 1 && usual.count > 1)?;
+        let found = match self.width {
+            1 => usual.count * 2 > self.records - 1,
+            width => !self.widths.contains_key(&width) && usual.count * 2 > self.records,
+        };
+        found.then(|| self.preamble_before(usual))
+    }
+
+    fn preamble_before(&self, usual: UsualWidth) -> DecodeError {
+        DecodeError::Preamble {
+            first: super::observed::shown_bytes(&self.first_line),
             delimiter: char::from(self.delimiter),
-            fields: *fields,
-            count: *count,
-            behind,
-            line: *line,
-        })
+            fields: usual.fields,
+            count: usual.count,
+            behind: self.records - 1,
+            line: usual.line,
+        }
     }
 
     /// One column of numbers with a comma in them.
@@ -214,12 +263,6 @@ impl Reading {
             && !self.has_double;
         let agrees = self.width > 1 && self.agreeing == self.records;
         neat && agrees && (self.quoted * 2 >= self.records || usual.agreeing < usual.records)
-    }
-
-    /// For a reading without quotes: all records agree, which they do not with quotes, and no cell looks quoted.
-    fn is_better_without_quotes(&self, quoted: &Self) -> bool {
-        let agrees = self.width > 1 && self.records > 2 && self.agreeing == self.records;
-        self.quote.is_none() && agrees && self.enclosed == 0 && (quoted.open || quoted.agreeing < quoted.records)
     }
 }
 

@@ -31,6 +31,12 @@ use crate::path::Path;
 /// end within the sample.
 pub fn infer(sample: &Sample) -> Result<Inferred, Failure> {
     let read = read(sample)?;
+    if read.is_first_unfinished {
+        let hint = "; it is the first one, and the columns are inferred from no more than this sample of the file: \
+                    declare them in SCHEMA";
+        let limit = sample.head.len();
+        return Err(DecodeError::RecordTooLong { offset: 0, line: 1, limit, hint: hint.to_owned() }.into());
+    }
     if let (0, Some(reason)) = (read.survey.records, read.first_error) {
         let found = format!("none of its first {} lines is an object; of the first one: {reason}", read.lines);
         return Err(DecodeError::NotNdjson { found }.into());
@@ -39,9 +45,7 @@ pub fn infer(sample: &Sample) -> Result<Inferred, Failure> {
     if columns.is_empty() {
         return Err(DecodeError::NoRecords.into());
     }
-    if columns.len() > DEFAULT_MAX_COLUMNS {
-        return Err(DecodeError::TooManyColumns { found: columns.len(), limit: DEFAULT_MAX_COLUMNS }.into());
-    }
+    refuse_too_many(columns.len())?;
     let plain: Vec<String> = columns.iter().map(|column| column.keys.join(".")).collect();
     let schema = normalise_names(&plain).into_iter().zip(&columns).map(|(name, column)| Column {
         name,
@@ -58,16 +62,31 @@ pub fn infer(sample: &Sample) -> Result<Inferred, Failure> {
 }
 
 /// The columns of a later file, each with the type that its sample would have in a new table. Lines that are no JSON
-/// objects tell nothing; they are rejected one by one when the file is decoded.
+/// objects tell nothing; they are rejected one by one when the file is decoded. Nor does a first line that does not end
+/// within the sample.
 ///
 /// # Errors
-/// `Data` with code `not_ndjson` (a JSON array, or an object over several lines), `encoding` (not UTF-8), or
-/// `record_too_long` if the first line does not end within the sample.
+/// `Data` with code `not_ndjson` (a JSON array, or an object over several lines), or `encoding` (not UTF-8).
 pub fn shape(sample: &Sample) -> Result<FileShape, Failure> {
     let read = read(sample)?;
     let columns = columns(&read.survey).into_iter();
     let columns = columns.map(|column| FileColumn { name: column.name, ty: Some(column.verdict.ty), stated: None });
     Ok(FileShape { columns: columns.collect(), has_header: false })
+}
+
+/// What is new to a table in a later file, or known to it: [`shape`], then [`uncovered`], within the limit of columns.
+///
+/// # Errors
+/// Those of [`shape`], and `Data` with code `too_many_columns` if more than [`DEFAULT_MAX_COLUMNS`] are left.
+pub fn shape_for(sample: &Sample, schema: &TableSchema) -> Result<FileShape, Failure> {
+    let shape = uncovered(shape(sample)?, schema);
+    refuse_too_many(shape.columns.len())?;
+    Ok(shape)
+}
+
+fn refuse_too_many(found: usize) -> Result<(), Failure> {
+    let limit = DEFAULT_MAX_COLUMNS;
+    if found > limit { Err(DecodeError::TooManyColumns { found, limit }.into()) } else { Ok(()) }
 }
 
 /// The shape without columns whose values the table takes already in another way: as part of an object or array that
@@ -87,6 +106,8 @@ struct Read {
     lines: usize,
     /// Why the first of them is no object, if it is none.
     first_error: Option<String>,
+    /// The first line does not end within the head.
+    is_first_unfinished: bool,
 }
 
 fn read(sample: &Sample) -> Result<Read, Failure> {
@@ -94,6 +115,7 @@ fn read(sample: &Sample) -> Result<Read, Failure> {
     let mut survey = Survey::default();
     let (mut lines, mut first_error) = (0, None);
     let (head, mut opens) = (head_lines(sample)?, false);
+    let is_first_unfinished = head.is_empty() && !sample.head.is_empty();
     for line in lines::records(head, true) {
         lines += 1;
         if let (Err((reason, incomplete)), 1) = (note(&mut survey, line), lines) {
@@ -112,7 +134,7 @@ fn read(sample: &Sample) -> Result<Read, Failure> {
             let _: Result<(), _> = note(&mut survey, line);
         }
     }
-    Ok(Read { survey, lines, first_error })
+    Ok(Read { survey, lines, first_error, is_first_unfinished })
 }
 
 /// Whether the text, whose first line is no whole value, begins with a value all the same, as far as the text goes. (One
@@ -139,12 +161,7 @@ fn head_lines(sample: &Sample) -> Result<&[u8], Failure> {
         let found = "it begins with '[', as one JSON array does".to_owned();
         return Err(DecodeError::NotNdjson { found }.into());
     }
-    let whole = if sample.whole_file { head } else { whole_lines(head) };
-    if whole.is_empty() && !head.is_empty() {
-        let hint = "; it is the first one, and the columns are inferred from this much of the file".to_owned();
-        return Err(DecodeError::RecordTooLong { offset: 0, line: 1, limit: head.len(), hint }.into());
-    }
-    Ok(whole)
+    Ok(if sample.whole_file { head } else { whole_lines(head) })
 }
 
 /// Everything up to the last line end.

@@ -32,5 +32,5 @@ mod tree;
 mod walk;
 
 pub use decode::NdjsonDecoder;
-pub use infer::{infer, shape, uncovered};
+pub use infer::{infer, shape, shape_for, uncovered};
 pub use split::{LineSplitter, MAX_RECORD_BYTES};

@@ -7,6 +7,7 @@ use connector_core::evolve::FilePlan;
 use connector_core::quarantine::shown;
 use connector_core::schema::{TableSchema, normalise_names};
 
+use super::walk;
 use crate::path::{Path, Step};
 
 /// The root: the record itself.
@@ -58,6 +59,10 @@ struct Names {
     exact: HashMap<String, usize>,
     lower: HashMap<String, usize>,
     ignored: HashSet<String>,
+    /// Columns that keep JSON as it is written.
+    json: HashSet<usize>,
+    /// Columns that are called like their source, so that what has their name is all of their value.
+    whole: HashSet<usize>,
 }
 
 impl Tree {
@@ -89,6 +94,13 @@ impl Tree {
         let paths: Vec<Path> = schema.columns.iter().map(|column| Path::of_source(&column.source)).collect();
         for (index, (column, path)) in schema.columns.iter().zip(&paths).enumerate() {
             let keeps_json = column.ty == connector_core::types::ColumnType::Json;
+            if keeps_json {
+                self.names.json.insert(index);
+            }
+            let called = normalise_names(&[column.source.as_str()]).pop().unwrap_or_default();
+            if called.to_lowercase() == column.name.to_lowercase() {
+                self.names.whole.insert(index);
+            }
             let taker = Taker { column: index, into: path.into_elements().to_vec(), keeps_json };
             let node = self.ensure(path.leading_keys());
             self.nodes[node].takers.push(taker);
@@ -146,17 +158,36 @@ impl Tree {
         }
     }
 
+    /// The column as a taker of a value under another spelling.
+    pub(super) fn taker(&self, column: usize) -> Taker {
+        Taker { column, into: Vec::new(), keeps_json: self.names.json.contains(&column) }
+    }
+
+    /// Whether an object with this meaning is a value, and not only what values are in. (A column that takes a part of
+    /// an object under another name may be called like the object.)
+    pub(super) fn takes_object(&self, meaning: Unnamed) -> bool {
+        match meaning {
+            Unnamed::Column(column) => self.names.whole.contains(&column),
+            Unnamed::Ignored => true,
+            Unnamed::Unknown => false,
+        }
+    }
+
     /// As [`Tree::unnamed`], if no column is free to take it.
     pub(super) fn unnamed_beside(&self, path: &str) -> Unnamed {
         if self.names.ignored.contains(&path.to_lowercase()) { Unnamed::Ignored } else { Unnamed::Unknown }
     }
 
-    /// Whether a column takes the value that is there, or one that it is part of.
+    /// Whether a column takes the value that is there, or one that it is part of, if need be under another spelling.
     pub(super) fn is_covered(&self, path: &Path) -> bool {
+        let keys: Vec<&str> = path.leading_keys().collect();
         let mut at = ROOT;
         let mut covered = !self.nodes[at].takers.is_empty();
-        for key in path.leading_keys() {
-            let Some(child) = self.nodes[at].by_key.get(key) else { break };
+        for (depth, key) in keys.iter().enumerate() {
+            let Some(child) = self.nodes[at].by_key.get(*key) else {
+                let mut outer = (depth + 1..keys.len()).map(|length| walk::name_of(&keys[..length]));
+                return covered || outer.any(|name| self.takes_object(self.unnamed(&name)));
+            };
             at = self.nodes[at].children[*child].1;
             covered |= !self.nodes[at].takers.is_empty();
         }

@@ -206,11 +206,14 @@ impl<'t, 'b> Walk<'t, 'b> {
         Err(not_an_object(&reason, json::offset_in(self.line, json) + 1))
     }
 
-    /// Notes every value below the present path, which has no node.
+    /// Notes the value of the present path, which has no node: an object as a whole if it may be a column in another
+    /// spelling, else every value in it.
     fn note_unnamed(&mut self, json: &'b str) -> Result<(), Broken> {
-        match Kind::of(json) {
+        let kind = Kind::of(json);
+        let name = if kind == Kind::Null { String::new() } else { name_of(&self.path) };
+        match kind {
             Kind::Null => {}
-            Kind::Object => {
+            Kind::Object if !self.is_object_of_column(&name) => {
                 let first = self.open(json)?;
                 for index in first..self.members.len() {
                     self.path.push(std::mem::take(&mut self.members[index].key));
@@ -219,7 +222,7 @@ impl<'t, 'b> Walk<'t, 'b> {
                 }
                 self.members.truncate(first);
             }
-            _ => self.unnamed.push((name_of(&self.path), json)),
+            _ => self.unnamed.push((name, json)),
         }
         Ok(())
     }
@@ -236,8 +239,7 @@ impl<'t, 'b> Walk<'t, 'b> {
                 Unnamed::Ignored => {}
                 Unnamed::Unknown if covered => {}
                 Unnamed::Column(column) => {
-                    let taker = Taker { column, into: Vec::new(), keeps_json: false };
-                    if let Err(Broken(message)) = self.take(&taker, json, errors) {
+                    if let Err(Broken(message)) = self.take(&self.tree.taker(column), json, errors) {
                         errors.push(CellError::of_record(message));
                     }
                 }
@@ -248,6 +250,11 @@ impl<'t, 'b> Walk<'t, 'b> {
                 }
             }
         }
+    }
+
+    fn is_object_of_column(&mut self, name: &str) -> bool {
+        let meaning = self.meaning(name);
+        self.tree.takes_object(meaning)
     }
 
     fn meaning(&mut self, name: &str) -> Unnamed {

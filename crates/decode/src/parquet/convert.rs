@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, Int32Typ
 use arrow::error::ArrowError;
 use connector_core::compat;
 use connector_core::schema::{Column, Origin};
+use connector_core::spelling;
 use connector_core::types::{ColumnType, DECIMAL_DIGITS};
 
 use super::spell;
@@ -34,9 +35,9 @@ pub(super) enum Conversion {
         least: i32,
         most: i32,
     },
-    /// Milliseconds that have to be whole days.
+    /// Days, or milliseconds that have to be whole days, of years that readers of tables take.
     Days,
-    /// A timestamp that has to be whole in units of the column's precision.
+    /// A timestamp that has to be whole in units of the column's precision, of years that readers of tables take.
     Timestamp {
         precision: u8,
     },
@@ -65,7 +66,7 @@ pub(super) fn plan(stated: &DataType, wanted: &ColumnType) -> Option<Conversion>
         (D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _), T::Array { element, .. }) => {
             Conversion::List(Box::new(plan(item.data_type(), element)?))
         }
-        (D::Date64, T::Date) => Conversion::Days,
+        (D::Date32 | D::Date64, T::Date) => Conversion::Days,
         (D::Timestamp(..), T::DateTime) => Conversion::Timestamp { precision: 0 },
         (D::Timestamp(..), T::DateTime64 { precision }) => Conversion::Timestamp { precision: *precision },
         (D::Decimal128(..) | D::Decimal256(..), T::Decimal { precision, scale }) if *precision <= DECIMAL_DIGITS => {
@@ -77,7 +78,7 @@ pub(super) fn plan(stated: &DataType, wanted: &ColumnType) -> Option<Conversion>
         (D::UInt8, _) => Conversion::Narrow { least: 0, most: u8::MAX.into() },
         (D::UInt16, _) => Conversion::Narrow { least: 0, most: u16::MAX.into() },
         (D::Int32 | D::Int64 | D::UInt32 | D::UInt64, _) => Conversion::Cast,
-        (D::Boolean, T::Bool) | (D::Date32, T::Date) => Conversion::Cast,
+        (D::Boolean, T::Bool) => Conversion::Cast,
         (D::Float16 | D::Float32 | D::Float64, T::Float32 | T::Float64) => Conversion::Cast,
         _ => return None,
     })
@@ -110,13 +111,12 @@ fn exact(values: &Values<'_>, column: &Column, conversion: &Conversion) -> Resul
         Conversion::Cast => Ok(Exact { values: cast(values.array, &column.ty)?, errors: Vec::new() }),
         Conversion::Narrow { least, most } => narrow(values, &column.ty, *least..=*most),
         Conversion::Days => {
-            let day = |millis: i128| (millis.rem_euclid(DAY_MILLIS) == 0).then_some(millis / DAY_MILLIS);
-            let array: Date32Array = judged(values, |row| i32::try_from(day(values.number(row)?)?).ok());
+            let array: Date32Array = judged(values, |row| spelling::readable_days(day(values, row)?));
             Ok(noting_lost(values, Arc::new(array)))
         }
         Conversion::Timestamp { precision } => {
             let step = 10i64.pow(6 - u32::from((*precision).min(6)));
-            let whole = |row| values.micros(row).filter(|micros| micros % step == 0);
+            let whole = |row| values.micros(row).filter(|m| m % step == 0).and_then(spelling::readable_micros);
             let array: TimestampMicrosecondArray = judged(values, whole);
             Ok(noting_lost(values, Arc::new(array.with_data_type(column.ty.arrow()))))
         }
@@ -157,6 +157,16 @@ fn judged<T: arrow::datatypes::ArrowPrimitiveType>(
     value: impl Fn(usize) -> Option<T::Native>,
 ) -> PrimitiveArray<T> {
     (0..values.len()).map(|row| if values.is_null(row) { None } else { value(row) }).collect()
+}
+
+/// A date as days, or as milliseconds of a whole day.
+fn day(values: &Values<'_>, row: usize) -> Option<i32> {
+    let number = values.number(row)?;
+    let days = match values.node.stated {
+        DataType::Date32 => number,
+        _ => (number.rem_euclid(DAY_MILLIS) == 0).then_some(number / DAY_MILLIS)?,
+    };
+    i32::try_from(days).ok()
 }
 
 /// The digits in units of `scale`, if there are no more of them than `precision`.

@@ -7,7 +7,7 @@ use connector_core::types::ColumnType;
 use super::tree::Node;
 
 /// One entry for each top-level column. Values and NULLs are counted only if the whole footer tells them apart; else
-/// every row counts as a value.
+/// every row counts as a value, but for those that may be a NULL or an empty list.
 pub(super) fn of(
     metadata: &ArrowReaderMetadata,
     nodes: &[Node],
@@ -19,10 +19,14 @@ pub(super) fn of(
     let entry = |((node, parquet), ty): ((&Node, &String), &ColumnType)| {
         let first = leaf;
         leaf += leaves(node);
-        let nulls = if node.children.is_empty() { nulls(metadata, first) } else { None };
-        let counted = match (node.children.is_empty(), nulls) {
-            (true, None) => ", and its footer does not count NULL",
-            _ => "",
+        let (nulls, counted) = match (node.children.is_empty(), nulls(metadata, first)) {
+            _ if !node.nullable => (Some(0), ""),
+            (true, None) => (None, ", and its footer does not count NULL"),
+            (true, nulls) => (nulls, ""),
+            (false, nulls) => match undefined(metadata, first) {
+                None => (nulls, ", and its footer does not tell NULL from what is NULL inside"),
+                undefined => (undefined, ""),
+            },
         };
         ColumnEvidence {
             column: node.name.clone(),
@@ -40,7 +44,17 @@ fn leaves(node: &Node) -> usize {
     if node.children.is_empty() { 1 } else { node.children.iter().map(leaves).sum() }
 }
 
-/// NULLs of a column, if all of its chunks have counted them.
+/// Rows in which a nested column is NULL itself, if all chunks of its first leaf have counted them: nothing is defined
+/// there, not even that there is a list.
+fn undefined(metadata: &ArrowReaderMetadata, leaf: usize) -> Option<u64> {
+    let of_group = |group: &::parquet::file::metadata::RowGroupMetaData| {
+        let count = group.columns().get(leaf)?.definition_level_histogram()?.get(0)?;
+        u64::try_from(count).ok()
+    };
+    metadata.metadata().row_groups().iter().map(of_group).try_fold(0u64, |sum, count| sum.checked_add(count?))
+}
+
+/// NULLs of a leaf, if all of its chunks have counted them.
 fn nulls(metadata: &ArrowReaderMetadata, leaf: usize) -> Option<u64> {
     let of_group = |group: &::parquet::file::metadata::RowGroupMetaData| {
         group

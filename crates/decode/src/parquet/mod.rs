@@ -35,7 +35,7 @@ use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use ::parquet::basic::Type as PhysicalType;
 use ::parquet::file::metadata::ColumnChunkMetaData;
 use connector_core::error::Failure;
-use connector_core::evolve::{FileColumn, FilePlan, FileShape};
+use connector_core::evolve::{DEFAULT_MAX_COLUMNS, FileColumn, FilePlan, FileShape};
 use connector_core::schema::TableSchema;
 use connector_core::types::ColumnType;
 use jiff::Timestamp;
@@ -68,9 +68,14 @@ impl ParquetFile {
     /// Reads and checks the footer.
     ///
     /// # Errors
-    /// `Data` with code `bad_footer` or `encrypted`.
+    /// `Data` with code `bad_footer` or `encrypted`, or `too_many_columns` if there are more than
+    /// [`DEFAULT_MAX_COLUMNS`] at the top.
     pub fn open(source: ParquetSource) -> Result<Self, Failure> {
         let footer = footer::read(&source)?;
+        let (found, limit) = (footer.nodes.len(), DEFAULT_MAX_COLUMNS);
+        if found > limit {
+            return Err(DecodeError::TooManyColumns { found, limit }.into());
+        }
         let (nodes, types) = (footer.nodes.into(), footer.names.into());
         Ok(Self { source, metadata: footer.metadata, nodes, types })
     }

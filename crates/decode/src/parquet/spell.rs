@@ -3,6 +3,7 @@
 //! Purpose: one spelling for what a String column keeps of a value, and for what quarantine shows of a bad one. Numbers
 //! have all their digits, floats the fewest that lead back to them; times are UTC.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use arrow::array::{Array, AsArray, StringArray, StringBuilder};
@@ -17,7 +18,7 @@ const DAY_MILLIS: i128 = 86_400_000;
 const DAY_SECONDS: i128 = 86_400;
 
 /// Whether the text says all that the value does. It does not for bytes that are not UTF-8, a time of day beyond a day,
-/// or a kind of value that has no text.
+/// a map with a key twice (of which readers of JSON take one), or a kind of value that has no text.
 pub(super) type Exact = bool;
 
 /// The texts of these rows; NULL where they have no value or none that can be shown.
@@ -263,6 +264,7 @@ fn json_struct(values: &Values<'_>, row: usize, out: &mut String) -> Exact {
 fn json_map(values: &Values<'_>, row: usize, out: &mut String) -> Exact {
     let (Some(keys), Some(entries)) = (values.field(0), values.field(1)) else { return false };
     let mut exact = true;
+    let mut known = HashSet::new();
     out.push('{');
     for (index, entry) in values.range(row).enumerate() {
         out.push_str(if index > 0 { "," } else { "" });
@@ -271,6 +273,7 @@ fn json_map(values: &Values<'_>, row: usize, out: &mut String) -> Exact {
         json_string(&key, out);
         out.push(':');
         exact &= json(&entries, entry, out);
+        exact &= known.insert(key);
     }
     out.push('}');
     exact

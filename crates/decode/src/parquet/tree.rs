@@ -21,7 +21,7 @@
 
 use std::sync::Arc;
 
-use ::parquet::basic::{ConvertedType, LogicalType, Repetition, Type as PhysicalType};
+use ::parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit as ParquetUnit, Type as PhysicalType};
 use ::parquet::errors::Result;
 use ::parquet::schema::types::{Type, TypePtr};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -224,8 +224,11 @@ fn is_stripped(column: &Type) -> bool {
 pub(super) fn parquet_name(column: &Type) -> String {
     let info = column.get_basic_info();
     let annotation = match (info.logical_type_ref(), info.converted_type()) {
-        (Some(logical), _) => format!("{logical:?}"),
+        (Some(logical), _) => logical_name(logical),
         (None, ConvertedType::NONE) => String::new(),
+        (None, ConvertedType::DECIMAL) if column.is_primitive() => {
+            format!("DECIMAL({},{})", column.get_precision(), column.get_scale())
+        }
         (None, converted) => converted.to_string(),
     };
     let base = if column.is_primitive() { column.get_physical_type().to_string() } else { "group".to_owned() };
@@ -238,7 +241,70 @@ pub(super) fn parquet_name(column: &Type) -> String {
         Some(Repetition::REPEATED) => "repeated ",
         _ => "",
     };
-    let annotation: String = annotation.chars().take(100).collect();
     let space = if annotation.is_empty() { "" } else { " " };
     format!("{optional}{base}{space}{annotation}")
+}
+
+/// As the specification of Parquet writes it.
+fn logical_name(logical: &LogicalType) -> String {
+    let of_time = |name: &str, unit: &ParquetUnit, is_utc: bool| {
+        let unit = match unit {
+            ParquetUnit::MILLIS => "MILLIS",
+            ParquetUnit::MICROS => "MICROS",
+            ParquetUnit::NANOS => "NANOS",
+        };
+        format!("{name}({unit}{})", if is_utc { ",UTC" } else { "" })
+    };
+    let name = match logical {
+        LogicalType::Decimal(decimal) => return format!("DECIMAL({},{})", decimal.precision, decimal.scale),
+        LogicalType::Time(time) => return of_time("TIME", &time.unit, time.is_adjusted_to_u_t_c),
+        LogicalType::Timestamp(time) => return of_time("TIMESTAMP", &time.unit, time.is_adjusted_to_u_t_c),
+        LogicalType::Integer(int) => {
+            return format!("INT({},{})", int.bit_width, if int.is_signed { "signed" } else { "unsigned" });
+        }
+        LogicalType::String => "STRING",
+        LogicalType::Map => "MAP",
+        LogicalType::List => "LIST",
+        LogicalType::Enum => "ENUM",
+        LogicalType::Date => "DATE",
+        LogicalType::Unknown => "UNKNOWN",
+        LogicalType::Json => "JSON",
+        LogicalType::Bson => "BSON",
+        LogicalType::Uuid => "UUID",
+        LogicalType::Float16 => "FLOAT16",
+        LogicalType::Variant(_) => "VARIANT",
+        LogicalType::Geometry(_) => "GEOMETRY",
+        LogicalType::Geography(_) => "GEOGRAPHY",
+        LogicalType::File => "FILE",
+        LogicalType::_Unknown { .. } => "of a kind that is not known here",
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    #[test]
+    fn types_are_named_as_people_write_them() {
+        for (column, wanted) in [
+            ("required int32 a (DECIMAL(9,2))", "required INT32 DECIMAL(9,2)"),
+            ("optional fixed_len_byte_array(16) a (UUID)", "FIXED_LEN_BYTE_ARRAY(16) UUID"),
+            ("optional binary a (STRING)", "BYTE_ARRAY STRING"),
+            ("optional int64 a (TIMESTAMP(MICROS,true))", "INT64 TIMESTAMP(MICROS,UTC)"),
+            ("optional int64 a (TIMESTAMP(NANOS,false))", "INT64 TIMESTAMP(NANOS)"),
+            ("optional int32 a (TIME(MILLIS,false))", "INT32 TIME(MILLIS)"),
+            ("optional int32 a (INTEGER(8,false))", "INT32 INT(8,unsigned)"),
+            ("optional int32 a (INTEGER(16,true))", "INT32 INT(16,signed)"),
+            ("optional int32 a (DATE)", "INT32 DATE"),
+            ("optional int96 a", "INT96"),
+            ("optional group a (LIST) { repeated group list { optional int32 element; } }", "group LIST"),
+        ] {
+            let ending = if column.ends_with('}') { "" } else { ";" };
+            let schema = parse_message_type(&format!("message m {{ {column}{ending} }}")).expect("parses");
+            assert_eq!(parquet_name(&schema.get_fields()[0]), wanted);
+        }
+    }
 }

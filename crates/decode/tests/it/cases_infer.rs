@@ -131,7 +131,13 @@ fn case_72_delimiters_are_told_by_how_well_records_agree() {
         ("id|name\n1|a;b\n2|c;d\n", b'|'),
         ("id,tags\n1,a;b;c\n2,d\n", b','),
         ("id,tags\n1,\"a;b\"\n2,\"c;d\"\n", b','),
-        ("a;b,c;d\nx;y,z;w\n", b','),
+        ("a;b,c;d\nx;y,z;w\n", b';'),
+        ("id|name (Last, First)|age|joined\n1|Doe, John|33|2020-01-01\n", b'|'),
+        ("id\tcity, state\tpop\tyear\n1\tParis, FR\t5\t2020\n", b'\t'),
+        ("id (a, b)|n\nu, x|5\nv, y|6\n", b'|'),
+        ("name|x,city\na|b,c\nd|e,f\n", b','),
+        ("a,b,c\n1,2,3\nTotal\nEnd\nx\n", b','),
+        ("a;b;c\n1;2;3\nTotal\nEnd\nx\n", b';'),
         ("a,b\n", b','),
         ("a;b\n", b';'),
         ("only\n1\n2\n", b','),
@@ -152,7 +158,8 @@ fn case_72_quotes_are_others_only_if_that_is_beyond_doubt() {
         ("a,b\n'x',\"y\"\n'z',1\n'w',2\n", Some(b'"')),
         ("a,b\n5\" pipe,1\n3\" pipe,2\n", Some(b'"')),
         ("a,b\n\"Big Joe\" Turner,1\nx,2\ny,3\n", Some(b'"')),
-        ("a\tb\n\"hello\t1\nx\t2\ny\t3\n", None),
+        ("a\tb\n\"hello\t1\nx\t2\ny\t3\n", Some(b'"')),
+        ("a,b\n\"hello,1\nx,2\ny,3\n", Some(b'"')),
         ("a\tb\n\"hello\t1\n\"x\"\t2\ny\t3\n", Some(b'"')),
         ("a,b\n\"x\ny\",1\nz,2\n", Some(b'"')),
         ("a\tb\n\"x\"\t1\n\"hello\t2\ny\t3\n", Some(b'"')),
@@ -182,7 +189,7 @@ fn case_72_a_preamble_is_refused_by_name_unless_it_is_skipped() {
     let text = "Report of 2024\n\n# made by hand\nid;name;note\n1;a;x\n2;b;y\n3;c;z\n";
     let failure = infer::csv(&whole(text), &CsvSettings::default()).expect_err("the first line is no header");
     assert_eq!(failure.code, "preamble");
-    for part in ["'Report of 2024'", "IMPORT_CSV_SKIP_LINES", "on line 4", "3 (with ';'"] {
+    for part in ["'Report of 2024', has", "IMPORT_CSV_SKIP_LINES", "on line 4", "3 (with ';'"] {
         assert!(failure.message.contains(part), "{part} in {failure}");
     }
     let settings = CsvSettings { skip_lines: Some(3), ..CsvSettings::default() };
@@ -190,6 +197,34 @@ fn case_72_a_preamble_is_refused_by_name_unless_it_is_skipped() {
     assert_eq!(found.file_columns, ["id", "name", "note"]);
     assert_eq!(found.dialect.as_ref().map(|dialect| dialect.skip_lines), Some(3));
     assert!(decode(text, &found).rejected.is_empty());
+    for (text, line) in [
+        ("sep=;\na;b\n1;2\n", "line 2"),
+        ("sep=;\r\na;b;c\r\n1;2;3\r\n", "line 2"),
+        ("\"SEP=,\"\na,b\n1,2\n", "line 2"),
+        ("sep=\t\na\tb\n1\t2\n", "line 2"),
+        ("Sales, 2024\nid,name,note\n1,a,x\n2,b,y\n", "line 2"),
+        ("Sales; all, 2024\nid;name;note\n1;a;x\n2;b;y\n", "line 2"),
+        ("Sales, 2024\nby hand\n\nid,name,note\n1,a,x\n2,b,y\n3,c,z\n", "line 4"),
+        ("Sales, all\nid;name;note\n1;a;x\n2;b;y\n", "line 2"),
+    ] {
+        let failure = infer::csv(&whole(text), &CsvSettings::default()).expect_err("the first line is no header");
+        assert_eq!(failure.code, "preamble", "{text}");
+        let first = text.lines().next().expect("a line").trim_matches('"').replace('\t', r"\t");
+        assert!(failure.message.contains(&first) && failure.message.contains(line), "{failure}");
+    }
+    let settings = CsvSettings { delimiter: Some(b';'), ..CsvSettings::default() };
+    let failure = infer::csv(&whole("Sales, all\nid;name\n1;a\n2;b\n"), &settings).expect_err("no header");
+    assert_eq!(failure.code, "preamble");
+    let ragged = [
+        "a,b,c\n1,2\n1,2\n1,2,3\n1,2\n",
+        "a,b,c\n1,2,3,4\n1,2,3\n1,2,3\n",
+        "a,b\n1,2,3\n",
+        "a,b\n1,2,3\n1,2,3,4\n1\n",
+        "sep=;,b\n1,2\n",
+    ];
+    for text in ragged {
+        infer::csv(&whole(text), &CsvSettings::default()).expect("a header, though records are too short or too long");
+    }
     // One column of numbers with a decimal comma, or of text with commas here and there, is one column.
     assert_eq!(inferred("price\n1,5\n2,5\n").file_columns, ["price"]);
     assert_eq!(inferred("text\nhello, world\nfoo\nbar\n").file_columns, ["text"]);

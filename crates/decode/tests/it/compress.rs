@@ -194,3 +194,16 @@ fn nothing_at_all_is_no_compressed_file() {
         assert_eq!(code(decompress(compression, b"a,b\n1,2\n3,4\n5,6\n")).0, "corrupt_compression");
     }
 }
+
+#[test]
+fn a_file_may_have_a_member_for_every_few_bytes() {
+    let one = gzip(b"1,2\n");
+    let members = 60_000;
+    let file = one.repeat(members);
+    // With a copy of all that is behind a header for each of them this would be minutes.
+    for chunk in [file.len(), 1_001] {
+        let limits = DecompressionLimits::default();
+        let found = decompress_with(Compression::Gzip, limits, &file, chunk, 1 << 20).expect("whole");
+        assert_eq!(found.len(), 4 * members);
+    }
+}

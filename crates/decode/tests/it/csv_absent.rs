@@ -128,7 +128,8 @@ proptest! {
         for width in widths {
             let columns = (0..width).map(|index| Column::nullable(format!("c{index}"), ColumnType::String)).collect();
             let block = decode_with(columns, &bytes, &CsvOptions::new(dialect.clone()));
-            for (row, record) in reference.records.iter().filter(|record| record.cells.len() == width).enumerate() {
+            let good = reference.records.iter().filter(|record| record.cells.len() == width && !record.has_tail);
+            for (row, record) in good.enumerate() {
                 for (column, (text, quoted)) in record.cells.iter().enumerate() {
                     let absent = !quoted && matches!(text.as_slice(), b"" | b"NA" | b"x");
                     let found = block.rows.column(column).as_string::<i32>();

@@ -98,7 +98,7 @@ fn a_bad_row_has_one_error_for_each_bad_column_and_the_others_stay() {
                 vec![
                     "value 'x' on column 'id' is not Int64".to_owned(),
                     "value '2023-02-29' on column 'day' is not Date".to_owned(),
-                    "value '\u{fffd}' on column 'name' is not String".to_owned(),
+                    "value '\u{fffd}' on column 'name' is not UTF-8".to_owned(),
                 ]
             ),
             (2, vec!["the record has 2 fields, the header has 3 fields".to_owned()]),
@@ -305,13 +305,21 @@ fn every_row_of_a_file_that_does_not_fit_is_rejected_with_its_causes() {
 #[test]
 fn a_value_in_a_column_that_may_not_be_added_rejects_its_row_and_no_other() {
     let columns = vec![Column::nullable("a", ColumnType::Int64)];
-    let plan = FilePlan { unknown: vec![(1, "z".to_owned())], ..plan(vec![Some(0)], 2) };
+    let frozen = FilePlan { unknown: vec![(1, "z".to_owned())], ..plan(vec![Some(0)], 2) };
     let options = CsvOptions::default();
-    let block = decode_as(columns.clone(), plan, &raw_block(b"1,\n2,q\n3,\"\"\nx,q\n"), &options);
+    let block = decode_as(columns.clone(), frozen, &raw_block(b"1,\n2,q\n3,\"\"\nx,q\n"), &options);
+    assert_eq!(block.row_ordinals(0).collect::<Vec<_>>(), [0, 2], "an empty text is no value, either");
     let frozen = "column 'z' is not in the table and may not be added (IMPORT_EVOLUTION freeze)".to_owned();
     let wrong = "value 'x' on column 'a' is not Int64".to_owned();
-    let wanted = [(1, vec![frozen.clone()]), (2, vec![frozen.clone()]), (3, vec![frozen, wrong])];
+    let wanted = [(1, vec![frozen.clone()]), (3, vec![frozen, wrong])];
     assert_eq!(messages(&block, &columns), wanted);
+
+    let many = (1..100).map(|index| (index, "z\u{1b}[31m".repeat(30))).collect();
+    let plan = FilePlan { unknown: many, ..plan(vec![Some(0)], 100) };
+    let block = decode_as(columns.clone(), plan, &raw_block((["q"; 100].join(",") + "\n").as_bytes()), &options);
+    let errors = &messages(&block, &columns)[0].1;
+    assert_eq!(errors.len(), ERRORS_PER_ROW);
+    assert!(errors.iter().all(|text| text.len() < 400 && !text.contains('\u{1b}')), "{errors:?}");
 }
 
 #[test]

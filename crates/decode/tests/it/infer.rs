@@ -51,7 +51,7 @@ pub fn decode(text: &str, inferred: &Inferred) -> Block {
     let header = read_header(text.as_bytes(), true, &options).expect("reads").expect("a header");
     assert_eq!(header.columns, inferred.file_columns);
     let bound = bind(&inferred.schema, &header.columns);
-    let plan = FilePlan { bound, unknown: Vec::new(), causes: Vec::new() };
+    let plan = FilePlan { bound, unknown: Vec::new(), causes: Vec::new(), context: String::new() };
     let schema = Arc::new(inferred.schema.clone());
     let decoder = CsvDecoder::new(schema, Arc::new(plan), &options, Timestamp::UNIX_EPOCH);
     let bytes = Bytes::copy_from_slice(&text.as_bytes()[header.body_offset..]);
@@ -179,8 +179,22 @@ fn evidence_counts_and_shows_without_harm() {
 }
 
 #[test]
-fn only_a_first_record_of_values_throughout_is_no_header() {
-    for text in ["1,2\n3,4\n", "1,2024-01-01\n2,2024-01-02\n", "1,true\n", "1,2\n,\n", "1.5,2\n7,NA\n"] {
+fn a_first_record_with_a_value_that_goes_with_its_column_is_no_header() {
+    for text in [
+        "1,2\n3,4\n",
+        "1,2024-01-01\n2,2024-01-02\n",
+        "1,true\n",
+        "1,2\n,\n",
+        "1.5,2\n7,NA\n",
+        "1,alice\n2,bob\n",
+        "alice,1\nbob,2.5\n",
+        "x,2024-01-01 10:00:00\ny,2024-01-02 10:00:00\n",
+        "1,NA\n2,3\n",
+        "2024,7\n2025,8\n",
+        "1,x\n3,y\n",
+        "1,2\n3,four\n",
+        "0042,1\n0043,2\n",
+    ] {
         let found = inferred(text);
         assert!(!found.dialect.as_ref().expect("a CSV file").header, "{text}");
         assert_eq!(found.file_columns, ["column_1", "column_2"]);
@@ -188,12 +202,17 @@ fn only_a_first_record_of_values_throughout_is_no_header() {
     }
     let headers = [
         "id,2024\n1,2\n",
-        "1,x\n3,y\n",
         "1,\n2,3\n",
-        "1,2\n3,four\n",
+        "1,x,\n2,y,z\n",
         "2024,2025\n2024-01-01,1\n",
+        "country,2023,2024\nDE,1,2\nFR,3,4\n",
+        "7,8\n2024-01-01,1\n",
         "007,8\n1,2\n",
         "id\n1\n",
+        "id,name\n1,x\n",
+        "a,b\nx,y\n",
+        "1,name\nx,y\n",
+        "1,name\n,\n",
     ];
     for text in headers {
         assert!(dialect(text).header, "{text}");
@@ -203,6 +222,20 @@ fn only_a_first_record_of_values_throughout_is_no_header() {
     assert_eq!(types(&found), [ColumnType::String, ColumnType::String], "its first record is a row");
     let settings = CsvSettings { header: Some(true), ..CsvSettings::default() };
     assert_eq!(infer::csv(&whole("1,2\n3,4\n"), &settings).expect("infers").file_columns, ["1", "2"]);
+}
+
+#[test]
+fn a_file_without_a_header_keeps_its_first_record_and_says_why() {
+    let text = "1,alice,2024-01-01\n2,bob,2024-01-02\n";
+    let found = inferred(text);
+    assert_eq!(types(&found), [ColumnType::Int64, ColumnType::String, ColumnType::Date]);
+    assert_eq!(decode(text, &found).rows.num_rows(), 2);
+    let because: Vec<&str> = found.evidence.iter().map(|evidence| evidence.because.as_str()).collect();
+    let why = "all 2 values are whole numbers; '1' in the first record is such a value, so the file has no header";
+    assert_eq!(because, [why, "'bob' is text", "all 2 values are ISO dates"]);
+    let settings = CsvSettings { header: Some(false), ..CsvSettings::default() };
+    let told = infer::csv(&whole(text), &settings).expect("infers");
+    assert!(!told.evidence[0].because.contains("first record"), "what is configured needs no reason");
 }
 
 #[test]

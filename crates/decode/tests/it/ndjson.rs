@@ -24,7 +24,7 @@ pub fn block_of(bytes: impl Into<Bytes>) -> RawBlock {
 /// A plan in which nothing is known of the file but that it fits.
 pub fn plan_of(schema: &TableSchema) -> FilePlan {
     let names: Vec<String> = schema.columns.iter().map(|column| column.source.clone()).collect();
-    FilePlan { bound: bind(schema, &names), unknown: Vec::new(), causes: Vec::new() }
+    FilePlan { bound: bind(schema, &names), unknown: Vec::new(), causes: Vec::new(), context: String::new() }
 }
 
 pub fn decode_with(schema: &TableSchema, plan: FilePlan, reference: &[&str], text: impl Into<Bytes>) -> Block {
@@ -400,7 +400,49 @@ fn what_is_no_ndjson_is_refused_by_name() {
         assert_eq!(code(ndjson::infer(&sample)), "encoding");
     }
     let keys: Vec<String> = (0..2_001).map(|key| format!("\"k{key}\":{key}")).collect();
-    assert_eq!(code(ndjson::infer(&sample(&format!("{{{}}}", keys.join(","))))), "too_many_columns");
+    let wide = format!("{{{}}}", keys.join(","));
+    assert_eq!(code(ndjson::infer(&sample(&wide))), "too_many_columns");
+    let table =
+        TableSchema::new(vec![Column::nullable("id", ColumnType::Int64), Column::nullable("all", ColumnType::Json)]);
+    let shape = |text: &str| ndjson::shape_for(&sample(text), &table).map(|shape| shape.columns.len());
+    assert_eq!(shape(&wide).expect_err("refused").code, "too_many_columns");
+    assert_eq!(shape(&wide.replace("\"k2000\":2000", "\"k1\":1")).map_err(|error| error.code), Ok(0), "no record");
+    assert_eq!(shape(&format!("{{\"id\":1,\"all\":{wide}}}")).map_err(|error| error.code), Ok(1), "one value");
+    assert_eq!(
+        shape(&format!("{{\"id\":1,\"All\":{wide}}}")).map_err(|error| error.code),
+        Ok(1),
+        "in another spelling"
+    );
+}
+
+#[test]
+fn a_value_in_another_spelling_is_what_it_is_in_the_right_one() {
+    let schema = TableSchema::new(vec![
+        Column::nullable("payload", ColumnType::Json),
+        Column::nullable("n", ColumnType::Int64),
+        Column { source: "user.name".into(), ..Column::nullable("user", ColumnType::String) },
+        Column { source: "deep.part".into(), ..Column::nullable("deep_part", ColumnType::Json) },
+    ]);
+    for value in ["\"123\"", "123", "{\"a\":{\"b\":1}}", "[1,{\"a\":2}]", "\"x\"", "{}", "true"] {
+        for key in ["payload", "Payload", "PAYLOAD"] {
+            let block = decode(&schema, format!("{{\"{key}\":{value},\"N\":1}}"));
+            assert_eq!(block.rejected.len(), 0, "{key} {value}: {:?}", messages(&block, &schema));
+            assert_eq!(texts(&block, 0), some(&[value]), "{key}");
+        }
+        let block = decode(&schema, format!("{{\"Deep\":{{\"Part\":{value}}}}}"));
+        assert_eq!(texts(&block, 3), some(&[value]), "{:?}", messages(&block, &schema));
+    }
+    let block = decode(&schema, "{\"payload\":{\"a\":1},\"Payload\":{\"a\":2}}\n{\"User\":{\"name\":\"x\"}}");
+    let wanted = ["column 'Payload' is not", "column 'User.name' is not"];
+    for ((_, found), wanted) in messages(&block, &schema).iter().zip(wanted) {
+        assert!(found.len() == 1 && found[0].starts_with(wanted), "{found:?}");
+    }
+    assert_eq!(block.rejected.len(), 2, "one value too many; an object that is no value of the column");
+    let shape = ndjson::uncovered(
+        ndjson::shape(&sample("{\"Payload\":{\"a\":{\"b\":1}},\"User\":{\"x\":1}}")).expect("a shape"),
+        &schema,
+    );
+    assert_eq!(shape.names(), ["User.x"]);
 }
 
 #[test]
@@ -418,7 +460,16 @@ fn samples_end_anywhere() {
     let cut =
         |head: &str| Sample { head: Bytes::copy_from_slice(head.as_bytes()), whole_file: false, pieces: Vec::new() };
     assert_eq!(columns(&ndjson::infer(&cut("{\"a\":1}\n{\"a\":\"x")).expect("infers"))[0].2, "Int64");
-    assert_eq!(code(ndjson::infer(&cut("{\"a\":1"))), "record_too_long");
+    let error = ndjson::infer(&cut("{\"a\":1")).expect_err("nothing is known of it");
+    assert_eq!(error.code, "record_too_long");
+    assert!(error.message.contains("declare them in SCHEMA"), "{error}");
+    let shape = ndjson::shape(&cut("{\"a\":1")).expect("it may be read all the same");
+    assert_eq!((shape.columns.len(), shape.has_header), (0, false));
+    let mut late = cut("{\"a\":1");
+    late.pieces.push(Bytes::from_static(b"2}\n{\"b\":1}\n"));
+    assert_eq!(ndjson::shape(&late).expect("a shape").names(), ["b"]);
+    assert_eq!(code(ndjson::infer(&late)), "record_too_long");
+    assert_eq!(ndjson::shape(&cut("[{\"a\":1")).expect_err("no ndjson").code, "not_ndjson");
     assert_eq!(code(ndjson::infer(&cut("[{\"a\":1"))), "not_ndjson");
     let mut pieces = cut("{\"a\":1}\n");
     pieces.pieces.push(Bytes::from_static(b":\"x\"}\n{\"a\":1.5,\"b\":1}\n{\"a\":\"x"));

@@ -110,7 +110,7 @@ fn strings_in_every_arrow_spelling_are_strings() {
     let bad = one(BinaryArray::from(vec![&b"ok"[..], b"\xFF"]));
     let block = cast(&bad, ColumnType::String).expect("reads");
     let columns = [Column::nullable("c", ColumnType::String)];
-    assert_eq!(messages(&block, &columns), [(1, vec!["value '\u{fffd}' on column 'c' is not String".to_owned()])]);
+    assert_eq!(messages(&block, &columns), [(1, vec!["value '\u{fffd}' on column 'c' is not UTF-8".to_owned()])]);
     assert!(block.rejected.raw.is_null(0), "there is no raw record in Parquet");
 }
 

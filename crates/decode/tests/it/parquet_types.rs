@@ -194,6 +194,21 @@ fn nested_values_are_json_with_all_their_digits() {
 }
 
 #[test]
+fn a_map_with_a_key_twice_rejects_its_row() {
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    for row in [["k", "l"], ["k", "k"]] {
+        row.iter().for_each(|key| maps.keys().append_value(key));
+        maps.values().append_slice(&[1, 2]);
+        maps.append(true).expect("appends");
+    }
+    let file = open(write(vec![("a", Arc::new(maps.finish()))], 10));
+    assert_eq!(becomes(&file), ("String".to_owned(), some(&[r#"{"k":1,"l":2}"#]), vec![1]));
+    let schema = file.infer().expect("infers").schema;
+    let block = read_as(&file, schema, 10).expect("reads").remove(0);
+    assert_eq!(texts(&block), [[Some(r#"{"k":1,"k":2}"#)]], "quarantine shows all of it");
+}
+
+#[test]
 fn only_lists_that_are_never_null_become_arrays() {
     let file = |nullable: bool, rows: Vec<Option<Vec<Option<i32>>>>| {
         let lists = arrow::array::ListArray::from_iter_primitive::<Int32Type, _, _>(rows);
@@ -249,6 +264,15 @@ fn a_date_of_long_ago_in_a_list_is_exact() {
     let times = times.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values().to_vec();
     assert_eq!(times, [-62_135_596_800_000_000, 253_402_300_799_999_999]);
     assert_eq!(texts(&block), [[Some(r#"["1970-01-01T00:00:00.000000001"]"#)]]);
+    let ages =
+        [(1_721_426u32, 0u64), (1_721_425, 86_399_999_999_000), (5_373_485, 0), (u32::MAX, 0)].map(|(day, nanos)| {
+            let mut value = Int96::new();
+            value.set_data(nanos as u32, (nanos >> 32) as u32, day);
+            value
+        });
+    let aged = one::<Int96Type>("int96 a", &ages);
+    let rejected = read_as(&aged, aged.infer().expect("infers").schema, 10).expect("reads").remove(0).rejected.ordinals;
+    assert_eq!(rejected, [1, 2, 3], "years before 1 and after 9999");
     let text = TableSchema::new(vec![Column::nullable("a", ColumnType::String)]);
     let block = read_as(&file, text, 10).expect("reads").remove(0);
     let whole = block.rows.column(0).as_string::<i32>().value(0).to_owned();
@@ -399,7 +423,11 @@ fn inference_says_what_the_footer_states() {
     assert_eq!((evidence[0].values, evidence[0].nulls), (2, 1));
     assert_eq!((evidence[1].values, evidence[1].nulls), (1, 2));
     assert_eq!(evidence[0].because, "the file states INT64");
-    assert!(evidence[1].because.contains("BYTE_ARRAY String"), "{}", evidence[1].because);
+    assert!(evidence[1].because.contains("BYTE_ARRAY STRING"), "{}", evidence[1].because);
+    let nested = open(write(nested(), 10)).infer().expect("infers").evidence;
+    let counts: Vec<(u64, u64)> = nested.iter().map(|evidence| (evidence.values, evidence.nulls)).collect();
+    assert_eq!(counts, [(1, 1), (2, 0), (2, 0)], "a list that is NULL is no value, and one with NULL in it is");
+    assert_eq!(nested[0].because, "the file states group LIST");
     assert!(inferred.schema.columns.iter().all(|column| column.nullable && column.origin == Origin::Inferred));
     let uncounted = one::<ByteArrayType>("binary a (STRING)", &[b"x".to_vec().into()]);
     assert_eq!(uncounted.infer().expect("infers").evidence[0].values, 1);

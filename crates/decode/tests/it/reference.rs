@@ -16,6 +16,8 @@ pub struct Reference {
 pub struct Record {
     /// The cells, and whether each was quoted.
     pub cells: Vec<(Vec<u8>, bool)>,
+    /// Text stands behind a closing quote.
+    pub has_tail: bool,
     /// Its bytes, without the line ends around it.
     pub raw: Range<usize>,
 }
@@ -70,6 +72,7 @@ pub fn read(text: &[u8], delimiter: u8, quote: Option<u8>) -> Reference {
                 state = State::CellStart;
             }
             _ => {
+                record.has_tail |= matches!(state, State::Closed);
                 cell.0.push(byte);
                 state = State::Bare;
             }

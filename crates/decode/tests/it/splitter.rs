@@ -25,7 +25,10 @@ fn csvish() -> impl Strategy<Value = Vec<u8>> {
 
 /// Feeds the input in pieces of these sizes, over and over, and takes all blocks.
 fn split(input: &[u8], sizes: &[usize], target: usize, options: &CsvOptions) -> Result<Vec<RawBlock>, Failure> {
-    let mut splitter = Splitter::new(options);
+    split_with(Splitter::new(options), input, sizes, target)
+}
+
+fn split_with(mut splitter: Splitter, input: &[u8], sizes: &[usize], target: usize) -> Result<Vec<RawBlock>, Failure> {
     let (mut blocks, mut at) = (Vec::new(), 0);
     for size in sizes.iter().cycle() {
         let end = (at + size).min(input.len());
@@ -50,8 +53,10 @@ proptest! {
         input in csvish(),
         sizes in prop::collection::vec(1usize..20, 1..5),
         target in 1usize..40,
+        most in 1usize..20,
     ) {
-        let blocks = split(&input, &sizes, target, &CsvOptions::default()).expect("splits");
+        let splitter = Splitter::new(&CsvOptions::default()).for_columns((4 << 20) / most);
+        let blocks = split_with(splitter, &input, &sizes, target).expect("splits");
         let reference = reference::read(&input, b',', Some(b'"'));
         let mut offset = 0;
         for (index, block) in blocks.iter().enumerate() {
@@ -63,6 +68,7 @@ proptest! {
             // What is left at the end may be a block of its own and one record without a line end.
             let last = index + 1 == blocks.len();
             prop_assert!(block.bytes.len() <= target || last || records(&block.bytes).len() <= 1, "too large");
+            prop_assert!(records(&block.bytes).len() <= most + usize::from(last), "too many");
             offset += block.bytes.len() as u64;
         }
         let joined: Vec<u8> = blocks.iter().flat_map(|block| block.bytes.to_vec()).collect();

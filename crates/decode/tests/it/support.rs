@@ -39,7 +39,7 @@ pub fn names(names: &[&str]) -> Vec<String> {
 
 /// The plan of a file that fits, with these columns as sources.
 pub fn plan(sources: Vec<Option<usize>>, file_columns: usize) -> FilePlan {
-    FilePlan { bound: Bound { sources, file_columns }, unknown: Vec::new(), causes: Vec::new() }
+    FilePlan { bound: Bound { sources, file_columns }, unknown: Vec::new(), causes: Vec::new(), context: String::new() }
 }
 
 /// The plan of a file with exactly this many columns, those of the table.
@@ -79,7 +79,7 @@ pub fn read_all(source: ParquetSource, batch_rows: usize) -> Result<(TableSchema
 /// Reads everything of an open Parquet file as this schema.
 pub fn read_as(file: &ParquetFile, schema: TableSchema, batch_rows: usize) -> Result<Vec<Block>, Failure> {
     let bound = bind(&schema, &file.columns());
-    let plan = FilePlan { bound, unknown: Vec::new(), causes: Vec::new() };
+    let plan = FilePlan { bound, unknown: Vec::new(), causes: Vec::new(), context: String::new() };
     let blocks = file.blocks(Arc::new(schema), Arc::new(plan), Timestamp::UNIX_EPOCH, batch_rows, usize::MAX)?;
     blocks.collect()
 }

@@ -254,3 +254,18 @@ fn a_log_that_may_not_be_written_is_a_config_error_and_nothing_lands() {
     assert_eq!(bench.commit(&table, &commit), landed(1));
     assert_eq!(bench.ids(), (0..10).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_table_that_was_restored_while_we_wrote_takes_no_batch_behind_the_ones_it_lost() {
+    let bench = Bench::new();
+    let table = bench.created();
+    for seq in 1..4 {
+        assert_eq!(bench.append(&table, seq, 0, 10), landed(seq as u64));
+    }
+    // An older copy is put back: batches 2 and 3 are gone.
+    for version in [2, 3] {
+        std::fs::remove_file(bench.log_file(version)).expect("removed");
+    }
+    let commit = TableCommit { after: Some(3), ..bench.batch(4, vec![]) };
+    assert_eq!(bench.commit(&table, &commit).expect("answers"), CommitAnswer::Conflict);
+}

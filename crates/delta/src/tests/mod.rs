@@ -74,7 +74,8 @@ impl Bench {
     }
 
     fn batch(&self, seq: BatchSeq, files: Vec<StagedFile>) -> TableCommit {
-        TableCommit { import: self.import, seq, batch_uuid: BatchUuid::mint(), files, add_columns: vec![] }
+        let (batch_uuid, add_columns) = (BatchUuid::mint(), vec![]);
+        TableCommit { import: self.import, seq, batch_uuid, after: None, files, add_columns }
     }
 
     fn commit(&self, table: &DeltaTable, commit: &TableCommit) -> PortResult<CommitAnswer> {

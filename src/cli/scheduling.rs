@@ -1,0 +1,136 @@
+//! `datasource scheduling`: is an import paused, and why; pausing and resuming it. Tells the running program if there is
+//! one, else writes the ledger.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use connector_core::error::Failure;
+use connector_core::ids::ImportName;
+use connector_core::ports::{ImportRecord, Ledger};
+use connector_core::status::{ImportState, StateReason};
+use connector_ledger::{LedgerReader, SqliteLedger};
+
+use super::{ConfigFolder, VerbResult, output, project, running, runtime};
+use crate::config::Project;
+
+/// Say whether an import is paused, and why; pause and resume it.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector datasource scheduling state orders
+  s3-connector datasource scheduling resume orders    also after the guard has paused it: the next batch is
+                                                      then taken as it is")]
+pub struct Scheduling {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Say whether the import runs, is paused or is stopped, and why
+    State(Named),
+    /// Claim no more files until it is resumed; survives a restart
+    Pause(Named),
+    /// Go on. After the guard has paused the import, its next batch is taken as it is
+    Resume(Named),
+}
+
+#[derive(Args)]
+struct Named {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source
+    datasource: String,
+}
+
+impl Scheduling {
+    pub fn execute(self) -> VerbResult {
+        match self.verb {
+            Verb::State(named) => named.state(),
+            Verb::Pause(named) => named.set_paused(true),
+            Verb::Resume(named) => named.set_paused(false),
+        }
+    }
+}
+
+/// The state of an import while no program runs.
+pub(super) fn offline_state(record: Option<&ImportRecord>) -> (ImportState, Option<StateReason>) {
+    let Some(record) = record.filter(|record| record.paused) else { return (ImportState::Stopped, None) };
+    let by_guard = |message: &String| StateReason { code: "too_many_bad_rows".to_owned(), message: message.clone() };
+    (ImportState::Paused, record.guard_reason.as_ref().map(by_guard))
+}
+
+impl Named {
+    fn state(&self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let name = &project::import(&project, &self.datasource)?.name;
+        let (state, reason) = match running::find(&project) {
+            Some(running) => {
+                let imports = running.status.as_array().into_iter().flatten();
+                let found = imports.into_iter().find(|import| import["import"] == name.as_str());
+                let text = |pointer: &str| found.and_then(|import| import.pointer(pointer)?.as_str());
+                (text("/state").unwrap_or("Stopped").to_owned(), text("/reason/message").map(str::to_owned))
+            }
+            None => {
+                let record = recorded(&project, name)?;
+                let (state, reason) = offline_state(record.as_ref());
+                (state.to_string(), reason.map(|reason| reason.message))
+            }
+        };
+        let why = match (&*state, reason) {
+            (_, Some(reason)) => format!(": {reason}"),
+            ("Paused", None) => format!(": by hand; s3-connector datasource scheduling resume {name} goes on"),
+            ("Stopped", None) => ": no program runs; s3-connector run starts one".to_owned(),
+            _ => String::new(),
+        };
+        output::line(format!("{name}: {state}{why}"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn set_paused(&self, paused: bool) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let name = &project::import(&project, &self.datasource)?.name;
+        let record = recorded(&project, name)?;
+        let running = running::find(&project);
+        match &running {
+            Some(running) => running.command(name.as_str(), if paused { "pause" } else { "resume" })?,
+            None => write(&project, name, record.as_ref(), paused)?,
+        }
+        let by_guard = record.is_some_and(|record| record.paused && record.guard_reason.is_some());
+        let next = match (paused, running.is_some()) {
+            (true, _) => format!("; s3-connector datasource scheduling resume {name} goes on"),
+            (false, _) if by_guard => "; its next batch is taken as it is".to_owned(),
+            (false, true) => String::new(),
+            (false, false) => "; it goes on with the next s3-connector run".to_owned(),
+        };
+        output::line(format!("{name}: {}{next}", if paused { "paused" } else { "resumed" }));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the ledger knows of an import; `None` if it never ran.
+fn recorded(project: &Project, name: &ImportName) -> Result<Option<ImportRecord>, Failure> {
+    match LedgerReader::open(&project.settings.data_dir)? {
+        Some(ledger) => Ok(ledger.record(name)?),
+        None => Ok(None),
+    }
+}
+
+/// Writes to the ledger, which nobody else may do meanwhile.
+fn write(
+    project: &Project,
+    name: &ImportName,
+    record: Option<&ImportRecord>,
+    paused: bool,
+) -> Result<(), super::Ended> {
+    if record.is_none() {
+        let data_dir = project.settings.data_dir.display();
+        let message = format!("{name} never ran with the data directory {data_dir}, so there is nothing to do");
+        return Err(Failure::config("never_ran", message).into());
+    }
+    let data_dir = project.settings.data_dir.clone();
+    runtime::block_on(|_| async move {
+        let ledger = SqliteLedger::open(&data_dir).map_err(Failure::from)?;
+        Ok(ledger.set_paused(name, paused).await?)
+    })
+}
