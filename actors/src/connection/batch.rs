@@ -33,6 +33,8 @@ pub(super) struct OpenWork {
     /// Bytes and time that inspecting each file took.
     inspections: Vec<(u64, Duration)>,
     pub(super) plan: BatchPlan,
+    /// How many of the unread files, from the first on, cannot be the reference file.
+    pub(super) unfit: usize,
     pub(super) claimed_at: Timestamp,
     pub(super) staged: Option<StagedBatch>,
     /// Why the guard does not let it in.
@@ -53,6 +55,7 @@ impl OpenWork {
             results: vec![None; batch.files.len()],
             inspections: vec![(0, Duration::ZERO); batch.files.len()],
             plan: BatchPlan::new(batch.files.len()),
+            unfit: 0,
             claimed_at: now,
             files: batch.files,
             staged: None,

@@ -89,11 +89,9 @@ impl ConnectionActor {
         if let Some(reason) = by_guard.filter(|_| self.pause.wanted.is_none()) {
             return Failure::data("too_many_bad_rows", reason);
         }
-        let message = format!(
-            "{} is paused; resume it first: POST /api/v1/imports/{}/resume while `run` is running",
-            self.import(),
-            self.import()
-        );
+        let import = self.import();
+        let message =
+            format!("{import} is paused; resume it first: s3-connector datasource scheduling resume {import}");
         Failure::config("paused", message)
     }
 

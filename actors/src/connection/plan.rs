@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix::{Context, Handler};
+use connector_core::binding::bind;
 use connector_core::csv::{CsvDialect, CsvSettings};
 use connector_core::error::Failure;
 use connector_core::evolve::{FilePlan, FileShape, Planner};
@@ -36,8 +37,9 @@ impl BatchPlan {
 
     /// The first file that has columns: where no reference file could be found out, it stands for one, so that a table
     /// with a declared schema never grows columns that were left out on purpose.
-    fn first_columns(&self, keys: &[Arc<str>]) -> Option<ReferenceFile> {
-        let with_columns = |(_, shape): &(usize, &FileShape)| !shape.columns.is_empty();
+    fn first_columns(&self, keys: &[Arc<str>], schema: &TableSchema) -> Option<ReferenceFile> {
+        let with_columns =
+            |(_, shape): &(usize, &FileShape)| bind(schema, &shape.names()).sources.iter().any(Option::is_some);
         let mut shapes = self.shapes.iter().enumerate().filter_map(|(index, shape)| Some((index, shape.as_ref()?)));
         let (index, shape) = shapes.find(with_columns)?;
         let key = keys[index].to_string();
@@ -137,7 +139,7 @@ impl ConnectionActor {
         }
         let keys: Vec<Arc<str>> = open.files.iter().map(|file| Arc::clone(&file.key)).collect();
         if self.table.reference.is_none()
-            && let Some(reference) = open.plan.first_columns(&keys)
+            && let Some(reference) = open.plan.first_columns(&keys, schema)
         {
             let schema = schema.as_ref().clone();
             return self.decide_schema(schema, Some(reference), ctx);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler};
+use connector_core::binding::bind;
 use connector_core::commit::{Event, LedgerFacts, TableTxn};
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{SchemaDecided, TableRecovered};
@@ -219,7 +220,7 @@ impl ConnectionActor {
     pub(super) fn infer_columns(&mut self) {
         let (Some(open), Some(children)) = (self.open.as_ref(), self.children.as_ref()) else { return };
         let with_format = |file: ObjectRef| self.spec.format_of(&file.key).map(|format| (file, format));
-        let files = self.unread_files().into_iter().filter_map(with_format).collect();
+        let files = self.unread_files().into_iter().skip(open.unfit).filter_map(with_format).collect();
         let (csv, schema) = (self.csv_settings(), self.table.schema.clone());
         let message = InferColumns { generation: self.generation, seq: open.seq, files, csv, schema };
         children.decoder.do_send(message);
@@ -236,6 +237,7 @@ impl Handler<ColumnsInferred> for ConnectionActor {
         }
         match message.result {
             Ok(inferred) if self.too_many_columns(&inferred) => self.refuse_reference(&inferred, ctx),
+            Ok(inferred) if self.is_unfit(&inferred) => self.pass_over(&inferred, ctx),
             Ok(inferred) => match self.table.schema.as_deref().cloned().or(inferred.schema) {
                 Some(mut schema) => {
                     schema.partition.clone_from(&self.spec.partition);
@@ -259,6 +261,23 @@ impl ConnectionActor {
         self.table.schema.is_none() && columns > self.spec.evolution.max_columns
     }
 
+    /// Whether a file has none of the columns of the schema: then it tells nothing of those that were left out. Its own
+    /// plan sends it to quarantine.
+    fn is_unfit(&self, inferred: &InferredColumns) -> bool {
+        let Some(schema) = self.table.schema.as_ref().filter(|schema| !schema.columns.is_empty()) else { return false };
+        let whole = schema.columns.iter().any(|column| column.source.contains(['$', '.', '[']));
+        !whole && bind(schema, &inferred.reference.columns).sources.iter().all(Option::is_none)
+    }
+
+    /// Looks for the reference file behind one that does not fit at all.
+    fn pass_over(&mut self, inferred: &InferredColumns, ctx: &mut Context<Self>) {
+        let unread = self.unread_files();
+        let place = unread.iter().position(|file| *file.key == *inferred.reference.key);
+        let Some(open) = self.open.as_mut() else { return };
+        open.unfit = place.map_or(unread.len(), |place| place + 1);
+        if open.unfit < unread.len() { self.infer_columns() } else { self.read_files(ctx) }
+    }
+
     /// The table would have more columns than the limit: the file fails, and the others are tried.
     fn refuse_reference(&mut self, inferred: &InferredColumns, ctx: &mut Context<Self>) {
         let key = inferred.reference.key.as_str();
@@ -279,7 +298,7 @@ impl ConnectionActor {
 
     /// The last of the files that were tried cannot be read now: it leaves the batch, and the others are tried.
     fn defer_file(&mut self, mut failures: Vec<Failure>, ctx: &mut Context<Self>) {
-        let tried = failures.len();
+        let tried = failures.len() + self.open.as_ref().map_or(0, |open| open.unfit);
         let (Some(failure), Some(object)) = (failures.pop(), self.unread_files().into_iter().nth(tried - 1)) else {
             return self.end(Failure::bug("no_file", "columns were asked of a file that is not there"), ctx);
         };

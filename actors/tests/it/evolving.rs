@@ -339,6 +339,17 @@ fn a_resume_that_comes_while_the_guard_is_still_being_stored_is_not_lost() {
 }
 
 #[test]
+fn records_without_a_value_are_not_taken_for_an_empty_file() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        bench.bucket.put("1.ndjson", "{}\n{}\n", 1);
+        let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
+        let summary = process.sync("orders").await.expect("syncs");
+        assert_eq!((summary.files_ingested, summary.files_failed), (0, 1));
+    });
+}
+
+#[test]
 fn a_first_file_of_too_many_columns_is_refused_and_the_next_one_makes_the_table() {
     System::new().block_on(async {
         let (bench, ledger) = (Bench::new("orders"), ledger());
@@ -350,5 +361,23 @@ fn a_first_file_of_too_many_columns_is_refused_and_the_next_one_makes_the_table(
         bench.bucket.put("2.csv", "a,b\n1,2\n", 2);
         assert_eq!(process.sync("orders").await.expect("syncs").rows, 1);
         assert_eq!(bench.table.columns(), ["a", "b"]);
+    });
+}
+
+#[test]
+fn a_file_that_has_none_of_the_columns_is_never_the_reference_file() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        let spec = declared(&bench, &[("b", ColumnType::Int64)]);
+        bench.bucket.put("1.csv", "7,8,9\n1,2,3\n", 1);
+        try_sync(&bench, spec.clone(), &ledger).await;
+        assert_eq!(bench.quarantine.rows(), rows_of("1.csv", 2), "its first record, too");
+        bench.bucket.put("2.csv", "4,5,6\n", 2);
+        bench.bucket.put("3.csv", "a,b,c\n1,2,3\n", 3);
+        try_sync(&bench, spec.clone(), &ledger).await;
+        bench.bucket.put("4.csv", "a,b,c\n1,4,3\n", 4);
+        try_sync(&bench, spec, &ledger).await;
+        assert_eq!((bench.table.columns(), bench.table.rows().len()), (vec!["b".to_owned()], 2));
+        assert_eq!(bench.quarantine.rows().len(), 3);
     });
 }

@@ -53,7 +53,9 @@ pub enum DecodeError {
     UnsupportedType { column: String, found: String },
     #[error("the parquet file promises {promised} rows and holds {found}")]
     RowCount { promised: u64, found: u64 },
-    #[error("the parquet file has no columns; write at least one, and upload it again")]
+    #[error(
+        "the file has no columns, so that no table can be made from it; declare them in SCHEMA, or write at least one"
+    )]
     NoColumns,
     #[error(
         "a page of column '{column}' claims {bytes} bytes uncompressed, more than the limit of {limit}; write the file \

@@ -43,7 +43,9 @@ pub fn infer(sample: &Sample) -> Result<Inferred, Failure> {
     }
     let columns = columns(&read.survey);
     if columns.is_empty() {
-        return Err(DecodeError::NoRecords.into());
+        // Records without a value are records: a table cannot be made from them, but they are not nothing.
+        let nothing = read.survey.records == 0;
+        return Err(if nothing { DecodeError::NoRecords } else { DecodeError::NoColumns }.into());
     }
     refuse_too_many(columns.len())?;
     let plain: Vec<String> = columns.iter().map(|column| column.keys.join(".")).collect();

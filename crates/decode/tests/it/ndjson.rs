@@ -392,7 +392,7 @@ fn what_is_no_ndjson_is_refused_by_name() {
     assert_eq!(code(ndjson::infer(&sample("id,name\n1,x\n"))), "not_ndjson");
     assert_eq!(ndjson::shape(&sample("id,name\n1,x\n")).expect("row by row").columns, []);
     assert_eq!(code(ndjson::infer(&sample("\n \n"))), "no_records");
-    assert_eq!(code(ndjson::infer(&sample("{}\n{}\n"))), "no_records");
+    assert_eq!(code(ndjson::infer(&sample("{}\n{}\n"))), "no_columns");
     assert_eq!(ndjson::shape(&sample("\n")).expect("nothing").columns, []);
     let utf16: Vec<u8> = "{\"a\":1}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for bytes in [[b"\xFF\xFE".as_slice(), &utf16].concat(), utf16, b"\x1F\x8B\x08".to_vec()] {
