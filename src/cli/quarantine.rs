@@ -177,7 +177,8 @@ impl Ls {
             output::line(serde_json::Value::Array(all).to_string());
         } else if total > 0 {
             output::line(
-                "rows stay in quarantine; of a file that was mended, upload a copy under a new key: it is read then",
+                "these rows stay here. To bring them into the table, upload files with nothing but the corrected rows \
+                 under new keys",
             );
         }
         Ok(ExitCode::SUCCESS)

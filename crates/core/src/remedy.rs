@@ -45,9 +45,8 @@ pub fn suggest(column: &str, kind: &str, sample: Option<&str>, table: &TableSche
     }
 }
 
-/// Rows that are in quarantine stay there, and an object is read once.
-const MEND: &str = "mend whoever writes the files; a mended file is read when it comes under a new key (rows that are in \
-                    quarantine stay there)";
+/// How the rows themselves come into the table is told once, below all groups.
+const MEND: &str = "mend whoever writes the files";
 
 fn of_type(column: &Column, sample: Option<&str>, has_raw: bool) -> String {
     let (name, ty) = (shown(&column.name), &column.ty);
@@ -103,7 +102,7 @@ mod tests {
         for sample in [Some(""), Some("NaN"), Some("12x"), Some("2025-01-01T00:00:00.5"), None] {
             let suggestion = suggest("at", "is not DateTime", sample, &table, false);
             assert!(suggestion.contains("a type that holds such values for 'at'"), "{sample:?}: {suggestion}");
-            assert!(suggestion.contains("a mended file is read when it comes under a new key"), "{suggestion}");
+            assert!(suggestion.contains("mend whoever writes the files"), "{suggestion}");
             for wrong in ["String", "IMPORT_CSV", "raw record", "Nullable"] {
                 assert!(!suggestion.contains(wrong), "{sample:?}: {suggestion}");
             }
