@@ -194,15 +194,50 @@ fn every_row_is_in_table_or_quarantine_once_and_no_value_changes() {
         let types: Vec<Value> = columns.iter().map(|c| json!([c.name, c.ty, c.nullable])).collect();
         expected.insert(name, json!({ "columns": types, "files": files }));
     }
-    let list = home.path("expected.json");
-    std::fs::write(&list, Value::Object(expected).to_string()).expect("the list is written");
+    let expected = Value::Object(expected);
     // Rows that do not fit are no failure of the run; files that do not fit at all are bad files.
     let output = home.run(cloud.endpoint(), &["run", "--once"]);
     assert!([0, 3].contains(&output.code), "seed {seed}: {}{}", output.stdout, output.stderr);
-    let tables = home.table("");
-    let arguments = [list.to_str().expect("UTF-8"), tables.to_str().expect("UTF-8")];
-    let found = script(&python, "check_accounting.py", &arguments);
+    let judged = |expected: &Value| judge(&python, &home, expected);
+    let found = judged(&expected);
     assert_eq!(found["problems"], json!([]), "seed {seed}");
     assert!(found["in_table"].as_u64() > Some(500), "seed {seed}: {found}");
     assert!(found["in_quarantine"].as_u64() > Some(100), "seed {seed}: {found}");
+    // The judge sees what is lost, made up or changed: told otherwise of one record, it objects to the same tables.
+    for (defect, told) in told_otherwise(&expected) {
+        let problems = judged(&told)["problems"].to_string();
+        assert!(problems.contains(defect), "seed {seed}: {defect} is not among {problems}");
+    }
+}
+
+fn judge(python: &std::path::Path, home: &Home, expected: &Value) -> Value {
+    let list = home.path("expected.json");
+    std::fs::write(&list, expected.to_string()).expect("the list is written");
+    let tables = home.table("");
+    script(python, "check_accounting.py", &[list.to_str().expect("UTF-8"), tables.to_str().expect("UTF-8")])
+}
+
+/// The expectation with one record more, one less, and one of another value; and what the judge has to say of each.
+fn told_otherwise(expected: &Value) -> [(&'static str, Value); 3] {
+    let (import, key) = expected
+        .as_object()
+        .into_iter()
+        .flatten()
+        .flat_map(|(import, told)| told["files"].as_object().into_iter().flatten().map(move |file| (import, file)))
+        .find(|(_, (_, file))| file["records"].as_array().is_some_and(|records| records.len() > 1))
+        .map(|(import, (key, _))| (import.clone(), key.clone()))
+        .expect("a file with records");
+    let with = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut told = expected.clone();
+        change(told[&import]["files"][&key]["records"].as_array_mut().expect("records"));
+        told
+    };
+    let more = |records: &mut Vec<Value>| records.push(records[0].clone());
+    let less = |records: &mut Vec<Value>| drop(records.pop());
+    let other = |records: &mut Vec<Value>| records[0][0] = json!("another value");
+    [
+        ("table: False, quarantine: False", with(&more)),
+        ("was never written", with(&less)),
+        ("another value", with(&other)),
+    ]
 }
