@@ -1,5 +1,6 @@
 //! The composition root: configuration becomes ports, actors and listeners.
 
+mod backup;
 mod control;
 mod measure;
 
@@ -22,16 +23,19 @@ use connector_core::ports::{Destination, Ledger, ObjectSource};
 use connector_core::spec::ImportSpec;
 use connector_core::status::ImportState;
 use connector_decode::Pool;
-use connector_delta::DeltaTable;
 use connector_ledger::SqliteLedger;
 use connector_s3::{S3Connection, S3Settings};
 use tokio::runtime::Handle;
 
+use self::backup::Backups;
 use self::control::SupervisorControl;
 use self::measure::Gauges;
 use crate::config::Project;
+use crate::destination::Destinations;
 use crate::exporter::Exporter;
+use crate::faults;
 use crate::http::{ApiToken, HttpConfig, ListenOn, Servers};
+use crate::operations::{Operation, Operator};
 
 /// The name of the file from which external ids are derived.
 pub const INSTANCE_SECRET: &str = "instance-secret";
@@ -45,9 +49,11 @@ pub struct App {
     project: Project,
     supervisor: Addr<Supervisor>,
     world: World,
+    destinations: Destinations,
     ledger: Arc<SqliteLedger>,
     servers: Option<Servers>,
     _gauges: Gauges,
+    _backups: Option<Backups>,
 }
 
 impl App {
@@ -68,26 +74,30 @@ impl App {
             pool: Pool::new(settings.limits.threads),
             credit: CreditPool::new(settings.limits.memory, project.imports.len()),
             spool: spool.as_path().into(),
+            probe: Arc::new(crate::probe::ChildProbe::new()),
         };
-        let exporter = Arc::new(Exporter::install()?);
+        // Without listeners nobody reads metrics, and a process has one recorder at most.
+        let exporter = if listen { Some(Arc::new(Exporter::install()?)) } else { None };
         ProcessStarted { version: env!("CARGO_PKG_VERSION"), imports: project.imports.len() }.emit();
 
-        let seats = seats(&project, &ledger, &world);
+        let destinations = Destinations::new(&project, Arc::clone(&world.clock), io)?;
+        let seats = seats(&project, &destinations, &ledger, &world);
         for seat in &seats {
-            let table = table_folder(&project, &seat.spec);
+            let table = destinations.table_location(&seat.spec);
             ImportRegistered {
                 import: &seat.labels(),
                 uri: seat.spec.uri.as_str(),
                 schedule: seat.spec.schedule.as_str(),
-                table: &table.display().to_string(),
+                table: &table,
             }
             .emit();
         }
         let gauges = Gauges::start(&seats, Arc::clone(&ledger), world.clone());
         let supervisor = Supervisor::new(world.clone(), seats, settings.limits.threads, fastrand::u64(..)).start();
         // Nothing of the supervisor has run yet: an address that is taken is told before anything is claimed.
-        let servers = if listen {
-            let control = SupervisorControl::new(&project, supervisor.clone(), Arc::clone(&ledger), world.clone());
+        let servers = if let Some(exporter) = exporter {
+            let control =
+                SupervisorControl::new(&project, &destinations, supervisor.clone(), Arc::clone(&ledger), world.clone());
             let config = HttpConfig {
                 metrics: ListenOn { address: settings.listen.metrics, setting: "listen.metrics" },
                 api: ListenOn { address: settings.listen.api, setting: "listen.api" },
@@ -99,7 +109,16 @@ impl App {
         } else {
             None
         };
-        Ok(Self { project, supervisor, world, ledger, servers, _gauges: gauges })
+        // Who only passes by makes no copies.
+        let backups = listen.then(|| {
+            Backups::start(&project.settings.data_dir, Arc::clone(&ledger), Arc::clone(&world.clock), &world.io)
+        });
+        Ok(Self { project, supervisor, world, destinations, ledger, servers, _gauges: gauges, _backups: backups })
+    }
+
+    /// Where the tables are.
+    pub fn destinations(&self) -> &Destinations {
+        &self.destinations
     }
 
     pub fn project(&self) -> &Project {
@@ -144,6 +163,22 @@ impl App {
         }
     }
 
+    /// Carries an operation out, on an import of this program.
+    ///
+    /// # Errors
+    /// Of the import, the ledger or the tables.
+    pub async fn operate(&self, spec: &ImportSpec, operation: Operation) -> Result<serde_json::Value, Failure> {
+        let clock = Arc::clone(&self.world.clock);
+        let tables = self.destinations.tables(spec)?;
+        let operator = Operator {
+            supervisor: self.supervisor.clone(),
+            ledger: Arc::clone(&self.ledger),
+            clock,
+            data_dir: self.project.settings.data_dir.clone(),
+        };
+        operator.carry_out(spec, &tables, operation).await
+    }
+
     /// Claims nothing more, finishes the open batches or leaves them to the next start, and ends.
     pub async fn stop(self, deadline: Duration) {
         if let Some(servers) = &self.servers {
@@ -166,25 +201,7 @@ fn may_pass(failure: &Failure) -> bool {
     !matches!(failure.class, ErrorClass::Config | ErrorClass::Data)
 }
 
-/// The folder of an import's table.
-pub fn table_folder(project: &Project, spec: &ImportSpec) -> std::path::PathBuf {
-    project.settings.destination.join(spec.name.as_str())
-}
-
-/// The folder of an import's quarantine table, beside its table.
-pub fn quarantine_folder(project: &Project, spec: &ImportSpec) -> std::path::PathBuf {
-    project.settings.destination.join(format!("{}{}", spec.name, connector_core::quarantine::SUFFIX))
-}
-
-/// A table in a folder, which need not exist.
-///
-/// # Errors
-/// If the path cannot be used.
-pub fn open_table(folder: &Path, io: &Handle) -> Result<DeltaTable, Failure> {
-    DeltaTable::new(folder, io.clone()).map_err(Failure::from)
-}
-
-fn seats(project: &Project, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<ImportSeat> {
+fn seats(project: &Project, destinations: &Destinations, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<ImportSeat> {
     // Imports of one connection share its credentials and its HTTP connections.
     let mut connections: HashMap<String, Result<S3Connection, Failure>> = HashMap::new();
     let mut seats = Vec::new();
@@ -194,16 +211,15 @@ fn seats(project: &Project, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<Im
             .or_insert_with(|| connect(spec, Arc::clone(&world.clock)))
             .clone();
         let bucket = spec.uri.bucket().to_owned();
-        let (table, quarantine) = (table_folder(project, spec), quarantine_folder(project, spec));
-        let (ledger, io) = (Arc::clone(ledger), world.io.clone());
+        let (ledger, destinations, shared) = (Arc::clone(ledger), destinations.clone(), Arc::new(spec.clone()));
         let ports = move || {
             let source = connection.clone()?.bucket(bucket.as_str());
-            Ok(ImportPorts {
+            Ok(faults::wrapped(ImportPorts {
                 source: Arc::new(source) as Arc<dyn ObjectSource>,
                 ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-                table: Arc::new(open_table(&table, &io)?) as Arc<dyn Destination>,
-                quarantine: Arc::new(open_table(&quarantine, &io)?) as Arc<dyn Destination>,
-            })
+                table: Arc::new(destinations.table(&shared)?) as Arc<dyn Destination>,
+                quarantine: Arc::new(destinations.quarantine(&shared)?) as Arc<dyn Destination>,
+            }))
         };
         seats.push(ImportSeat { spec: Arc::new(spec.clone()), seat: Seat(index), ports: Arc::new(ports) });
     }
@@ -216,15 +232,30 @@ pub fn connect(spec: &ImportSpec, clock: Arc<dyn Clock>) -> Result<S3Connection,
     S3Connection::new(&spec.connection, clock, settings).map_err(Failure::from)
 }
 
-/// Makes a folder of the data directory.
+/// Makes a folder of the data directory, and those above it, so that a power cut does not take them away again.
 ///
 /// # Errors
 /// If there is no right or no room to.
 pub fn make_folder(folder: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| {
+    durable_folder(folder).map_err(|error| {
         let message = format!("cannot make the folder {}: {error}; change data_dir or its owner", folder.display());
         Failure::config("data_dir", message)
     })
+}
+
+/// A name is on disk once the directory that holds it is synced.
+fn durable_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), durable_folder)?;
+    match std::fs::create_dir(folder) {
+        // Somebody else made it meanwhile, or something that is no folder is in the way.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        other => other?,
+    }
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The spool folder, emptied of what a killed process may have left.

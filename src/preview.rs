@@ -112,6 +112,8 @@ fn object_ref(spec: &ImportSpec, object: &ListedObject) -> ObjectRef {
         size: object.size,
         last_modified: object.last_modified,
         attempts: 0,
+        suspect: false,
+        strikes: 0,
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use connector_core::error::Failure;
-use connector_core::ports::Destination;
+use connector_core::ports::{Destination, Removal};
 use connector_decode::JobLost;
 use tokio::sync::Mutex;
 
@@ -67,6 +67,7 @@ impl Handler<StageBlocks> for AppenderActor {
                 first_row: message.first_row,
                 blocks: message.blocks,
                 now: message.now,
+                only: message.only,
             };
             let written = world.pool.run(move || job.run(writers, pressed)).await;
             lane.writers = written.map_err(encoder_lost)??;
@@ -154,7 +155,7 @@ impl Handler<CloseBatch> for AppenderActor {
 fn encoder_lost(lost: JobLost) -> Failure {
     match lost {
         JobLost::Panicked { message } => Failure::bug("encoder_panicked", format!("encoding panicked: {message}")),
-        JobLost::NoThreads => lost.into(),
+        JobLost::Stuck { .. } | JobLost::NoThreads => lost.into(),
     }
 }
 
@@ -204,8 +205,14 @@ impl Handler<CommitBatch> for AppenderActor {
 
     fn handle(&mut self, message: CommitBatch, _: &mut Self::Context) {
         self.table_task("commit", |ports| async move {
-            let result = ports.destination(message.which).commit(&message.commit).await;
-            CommitAnswered { generation: message.generation, result }
+            let CommitBatch { generation, which, mut commit, moved } = message;
+            let result = async {
+                if !moved.is_empty() {
+                    commit.remove = Removal::Rows(ports.table.row_ids(&moved).await?);
+                }
+                ports.destination(which).commit(&commit).await
+            };
+            CommitAnswered { generation, result: result.await }
         });
     }
 }

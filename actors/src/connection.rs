@@ -8,6 +8,7 @@
 //! | `batch` | the open batch: which files are decoded, how each ended |
 //! | `plan` | what each file of the batch brings, decided before any is read |
 //! | `table` | what the tables are: their schema, the reference file, their creation |
+//! | `requests` | replay, rollback and maintenance, between batches |
 //! | `pace` | scans, claims and ticks, as the pace state machine asks for |
 //! | `control` | pause, resume, sync, drain |
 
@@ -16,6 +17,7 @@ mod control;
 mod pace;
 mod plan;
 mod protocol;
+mod requests;
 mod table;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ use tokio::time::Instant;
 use self::batch::OpenWork;
 use self::control::PauseWish;
 use self::pace::{OpenTick, SyncWaiters};
+use self::requests::{Requests, Upkeep};
 use self::table::TableView;
 use crate::appender::AppenderActor;
 use crate::decoder::{DecoderActor, Files};
@@ -76,6 +79,8 @@ pub struct ConnectionActor {
     pace: Pace,
     tick: Option<OpenTick>,
     syncs: SyncWaiters,
+    requests: Requests,
+    upkeep: Upkeep,
     pause: PauseWish,
     /// Recovery is over.
     recovered: bool,
@@ -138,6 +143,8 @@ impl ConnectionActor {
             open: None,
             tick: None,
             syncs: SyncWaiters::default(),
+            requests: Requests::default(),
+            upkeep: Upkeep::default(),
             pause: PauseWish::default(),
             recovered: false,
             born: Instant::now(),
@@ -173,7 +180,7 @@ impl ConnectionActor {
             appender: appender.clone(),
             tasks: tasks(),
             guard: guard(ActorKind::Decoder),
-            files: Files::default(),
+            files: Files::new(&self.ports.ledger, &self.labels),
         }
         .start();
         let lister = ListerActor {
@@ -214,6 +221,7 @@ impl ConnectionActor {
     /// Ends the generation. The supervisor decides what follows.
     fn end(&mut self, failure: Failure, ctx: &mut Context<Self>) {
         self.syncs.end(&Err(failure.clone()));
+        self.requests.end(&failure);
         self.guard.failed(failure);
         self.close(ctx);
     }
@@ -248,9 +256,9 @@ impl Actor for ConnectionActor {
         ImportStateChanged { import: &self.labels, generation: self.generation, state: self.state, reason: None }
             .emit();
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
-        let bucket = self.spec.uri.bucket().to_owned();
+        let (bucket, overwrite) = (self.spec.uri.bucket().to_owned(), self.spec.overwrite);
         self.tasks.spawn("open import", ctx.address(), async move {
-            LedgerAnswered::Opened(ledger.open_import(&import, &bucket).await.map(Box::new))
+            LedgerAnswered::Opened(ledger.open_import(&import, &bucket, overwrite).await.map(Box::new))
         });
     }
 }

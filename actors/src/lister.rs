@@ -79,7 +79,8 @@ impl Scan {
                 break;
             }
         }
-        self.ports.ledger.finish_scan(&self.spec.name, self.world.clock.now()).await
+        summary.reread = self.ports.ledger.finish_scan(&self.spec.name, self.world.clock.now()).await?;
+        Ok(())
     }
 
     async fn record(&self, page: ListPage, summary: &mut ScanSummary) -> Result<(), Failure> {

@@ -17,7 +17,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::connection::{ConnectionActor, SupervisorLink};
-use crate::messages::control::{Drain, Observed, Pause, QueryStates, Resume, Sync, SyncSummary};
+use crate::messages::control::{
+    Drain, Maintain, MaintenanceSummary, Observed, Pause, QueryStates, Replay, ReplaySummary, Resume, Rollback,
+    RollbackSummary, Sync, SyncSummary,
+};
 use crate::messages::supervision::{BatchCommitted, ChildExited, ExitReason, RestartDue, StateChanged};
 use crate::world::{ImportSeat, World};
 
@@ -256,6 +259,33 @@ impl Handler<Sync> for Supervisor {
     type Result = ResponseFuture<Result<SyncSummary, Failure>>;
 
     fn handle(&mut self, message: Sync, _: &mut Self::Context) -> Self::Result {
+        let running = self.running(&message.import);
+        Box::pin(async move { running?.send(message).await.map_err(gone)? })
+    }
+}
+
+impl Handler<Replay> for Supervisor {
+    type Result = ResponseFuture<Result<ReplaySummary, Failure>>;
+
+    fn handle(&mut self, message: Replay, _: &mut Self::Context) -> Self::Result {
+        let running = self.running(&message.import);
+        Box::pin(async move { running?.send(message).await.map_err(gone)? })
+    }
+}
+
+impl Handler<Rollback> for Supervisor {
+    type Result = ResponseFuture<Result<RollbackSummary, Failure>>;
+
+    fn handle(&mut self, message: Rollback, _: &mut Self::Context) -> Self::Result {
+        let running = self.running(&message.import);
+        Box::pin(async move { running?.send(message).await.map_err(gone)? })
+    }
+}
+
+impl Handler<Maintain> for Supervisor {
+    type Result = ResponseFuture<Result<MaintenanceSummary, Failure>>;
+
+    fn handle(&mut self, message: Maintain, _: &mut Self::Context) -> Self::Result {
         let running = self.running(&message.import);
         Box::pin(async move { running?.send(message).await.map_err(gone)? })
     }

@@ -11,6 +11,7 @@ use connector_core::telemetry::ImportLabels;
 use connector_decode::Pool;
 
 use crate::credit::CreditPool;
+use crate::decoder::probe::Probe;
 
 /// Process-wide resources. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct World {
     pub credit: CreditPool,
     /// Folder for files too large to hold in memory while they are decoded.
     pub spool: Arc<std::path::Path>,
+    /// Starts processes that decode suspect files.
+    pub probe: Arc<dyn Probe>,
 }
 
 /// The outside world of one generation of one import.

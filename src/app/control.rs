@@ -15,14 +15,17 @@ use connector_core::ports::Ledger;
 use connector_core::spec::ImportSpec;
 use connector_core::status::{ImportState, ImportStatus};
 use connector_ledger::SqliteLedger;
+use serde_json::Value;
 
-use super::table_folder;
 use crate::config::Project;
+use crate::destination::Destinations;
 use crate::http::{Control, ControlError};
+use crate::operations::{Operation, Operator, Tables};
 
 /// See the module.
 pub struct SupervisorControl {
     imports: Vec<Known>,
+    operator: Operator,
     supervisor: Addr<Supervisor>,
     ledger: Arc<SqliteLedger>,
     world: World,
@@ -32,13 +35,30 @@ pub struct SupervisorControl {
 struct Known {
     spec: ImportSpec,
     table: String,
+    tables: Result<Tables, Failure>,
 }
 
 impl SupervisorControl {
-    pub fn new(project: &Project, supervisor: Addr<Supervisor>, ledger: Arc<SqliteLedger>, world: World) -> Self {
-        let known =
-            |spec: &ImportSpec| Known { table: table_folder(project, spec).display().to_string(), spec: spec.clone() };
-        Self { imports: project.imports.iter().map(known).collect(), supervisor, ledger, world }
+    pub fn new(
+        project: &Project,
+        destinations: &Destinations,
+        supervisor: Addr<Supervisor>,
+        ledger: Arc<SqliteLedger>,
+        world: World,
+    ) -> Self {
+        let known = |spec: &ImportSpec| Known {
+            table: destinations.table_location(spec),
+            tables: destinations.tables(spec),
+            spec: spec.clone(),
+        };
+        let imports = project.imports.iter().map(known).collect();
+        let operator = Operator {
+            supervisor: supervisor.clone(),
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&world.clock),
+            data_dir: project.settings.data_dir.clone(),
+        };
+        Self { imports, operator, supervisor, ledger, world }
     }
 
     fn import(&self, name: &str) -> Result<ImportName, ControlError> {
@@ -55,7 +75,7 @@ impl Control for SupervisorControl {
         let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
         let mut states: HashMap<ImportName, _> = states.into_iter().map(|one| (one.import.clone(), one)).collect();
         let mut all = Vec::new();
-        for Known { spec, table } in &self.imports {
+        for Known { spec, table, .. } in &self.imports {
             let observed = states.remove(&spec.name);
             // An import that has not reached the ledger yet has no counts.
             let counts = self.ledger.counts(&spec.name, self.world.clock.now()).await.unwrap_or_default();
@@ -82,6 +102,25 @@ impl Control for SupervisorControl {
 
     async fn resume(&self, import: &str) -> Result<(), ControlError> {
         answered(self.supervisor.send(Resume { import: self.import(import)? }).await)
+    }
+
+    async fn operate(&self, import: &str, operation: Operation) -> Result<Value, ControlError> {
+        let import = self.import(import)?;
+        let Some(known) = self.imports.iter().find(|known| known.spec.name == import) else {
+            return Err(ControlError::UnknownImport { import: import.to_string() });
+        };
+        let tables = known.tables.clone()?;
+        let operator = self.operator.clone();
+        let spec = known.spec.clone();
+        // It goes on if whoever asked hangs up.
+        let done = self.world.io.spawn(async move { operator.carry_out(&spec, &tables, operation).await });
+        let result = done.await.map_err(|_| ControlError::Unavailable { reason: "it is stopping".to_owned() })?;
+        result.map_err(|failure| match failure.class {
+            ErrorClass::Config | ErrorClass::Data | ErrorClass::Fenced => {
+                ControlError::Refused { code: failure.code, message: failure.message }
+            }
+            ErrorClass::Transient | ErrorClass::Bug => ControlError::Failed(failure),
+        })
     }
 
     async fn sync(&self, import: &str) -> Result<(), ControlError> {

@@ -1,5 +1,7 @@
 //! `datasource`: what a data source's files look like, what its table has beyond its file, and pausing its import.
 
+pub(super) mod mending;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use connector_core::block::Block;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::error::Failure;
 use connector_core::history::SchemaVersion;
-use connector_core::ports::{ColumnEvidence, Destination};
+use connector_core::ports::ColumnEvidence;
 use connector_core::quarantine::shown;
 use connector_core::schema::{Column, Origin, TableSchema};
 use connector_core::spec::{Format, ImportSpec};
@@ -19,8 +21,10 @@ use serde_json::{Value, json};
 
 use super::scheduling::Scheduling;
 use super::{ConfigFolder, VerbResult, output, project, runtime};
-use crate::app::{connect, open_table, table_folder};
+use crate::app::connect;
 use crate::config::Project;
+use crate::destination::Destinations;
+use crate::operations::Operation;
 use crate::preview::{Preview, preview};
 
 /// Look at a data source: how its files would land, how its table differs from its file. Pause and resume its import.
@@ -38,6 +42,10 @@ enum Verb {
     Diff(Diff),
     /// Say whether the import is paused, and why; pause and resume it
     Scheduling(Scheduling),
+    /// Make files that failed, wait, or were rolled back claimable again
+    Retry(mending::Retry),
+    /// Rebuild a lost ledger from the table, so that nothing is imported twice
+    Adopt(mending::Mend),
 }
 
 #[derive(Args)]
@@ -86,6 +94,8 @@ impl DataSource {
             Verb::Preview(verb) => verb.execute(),
             Verb::Diff(verb) => verb.execute(),
             Verb::Scheduling(verb) => verb.execute(),
+            Verb::Retry(verb) => verb.execute(),
+            Verb::Adopt(verb) => verb.execute(Operation::Adopt),
         }
     }
 }
@@ -249,8 +259,9 @@ impl Diff {
     fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
-        let folder = table_folder(&project, spec);
-        let facts = runtime::block_on(|io| async move { Ok(open_table(&folder, &io)?.read().await?) })?;
+        let facts = runtime::block_on(|io| async {
+            Ok(Destinations::new(&project, Arc::new(SystemClock), io)?.table(spec)?.facts().await?)
+        })?;
         let Some(facts) = facts else {
             output::line(format!("{}: there is no table yet", spec.name));
             return Ok(ExitCode::SUCCESS);

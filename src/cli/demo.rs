@@ -1,6 +1,6 @@
 //! `demo`: the normal pipeline on sample files that keep coming, with an S3 and STS of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
 use super::{Ended, VerbResult, output, project, runtime};
-use crate::app::{App, table_folder};
+use crate::app::App;
 use crate::demo::home::{Home, first_free};
 use crate::demo::shop::Shop;
 use crate::logging;
@@ -74,6 +74,9 @@ impl Demo {
         let project = project::load_with(&home.config(), &|name| home.variable(&endpoint, tick, name))?;
         logging::start(&project.settings.log);
         let app = App::start(project, io, true).await?;
+        if let Some(servers) = app.servers() {
+            home.write_environment(&endpoint, servers.api_address()).map_err(failed)?;
+        }
         self.greet(&app, &home, &endpoint);
 
         let mut drops = tokio::time::interval(every);
@@ -113,9 +116,9 @@ impl Demo {
             output::line(format!("status         http://{}/api/v1/status", servers.api_address()));
         }
         for spec in &app.project().imports {
-            output::line(format!("table          {}", table_folder(app.project(), spec).display()));
+            output::line(format!("table          {}", app.destinations().table_location(spec)));
         }
-        let first = app.project().imports.first().map(|spec| table_folder(app.project(), spec));
+        let first = app.project().imports.first().map(|spec| app.destinations().table_location(spec));
         if let Some(table) = first {
             output::line("\nread a table from another terminal, with any of these:");
             readers(&table).into_iter().for_each(|line| output::line(format!("  {line}")));
@@ -125,6 +128,10 @@ impl Demo {
         for verb in LOOK_AROUND {
             output::line(format!("  (cd {folder} && s3-connector {verb})"));
         }
+        output::line("\nwhile it runs, also what has to ask its S3:");
+        for verb in ASK_S3 {
+            output::line(format!("  (cd {folder} && . ./env && s3-connector {verb})"));
+        }
         output::line("\nCtrl-C ends the demo.\n");
     }
 }
@@ -132,9 +139,15 @@ impl Demo {
 /// What there is to see. They find configuration, ledger and tables by their usual places in the demo's folder.
 const LOOK_AROUND: [&str; 4] = ["quarantine ls orders", "history orders --files", "datasource diff orders", "status"];
 
+const ASK_S3: [&str; 4] = [
+    "audit",
+    "explain s3://shop-drop/orders/orders-000001.csv",
+    "datasource preview orders",
+    "quarantine replay orders",
+];
+
 /// One-liners that read a table with other engines.
-fn readers(table: &Path) -> [String; 3] {
-    let table = table.display();
+fn readers(table: &str) -> [String; 3] {
     [
         format!("duckdb -c \"INSTALL delta; LOAD delta; SELECT count(*) FROM delta_scan('{table}')\""),
         format!("python3 -c \"import polars; print(polars.read_delta('{table}'))\"     # pip install polars deltalake"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use connector_core::secret::Secret;
-use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair, Role};
+use connector_devcloud::{DevCloud, DevCloudConfig, Faults, KeyPair, Role};
 
 use super::signals::StopSignals;
 use super::{Ended, VerbResult, output, runtime};
@@ -49,6 +49,9 @@ pub struct Devcloud {
     /// The external id that the role demands
     #[arg(long, requires = "role")]
     external_id: Option<String>,
+    /// Answer with errors, cuts, wrong bytes and delays now and then, as this number decides
+    #[arg(long, value_name = "SEED")]
+    faults: Option<u64>,
 }
 
 /// How long an assumed role lasts, at most.
@@ -73,6 +76,7 @@ impl Devcloud {
             write: false,
         };
         let config = DevCloudConfig {
+            faults: self.faults.map(Faults::storm),
             folder: self.folder.clone(),
             listen: self.listen,
             region: "us-east-1".to_owned(),

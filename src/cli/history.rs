@@ -27,7 +27,8 @@ pub struct History {
     /// With the files of each batch
     #[arg(long)]
     files: bool,
-    /// Only batches with a file of this outcome: ingested, quarantined, failed, deferred or gone
+    /// Only batches with a file of this outcome: ingested, quarantined, failed, deferred, gone, replayed, rolled_back,
+    /// superseded or expired
     #[arg(long, value_parser = ["ingested", "quarantined", "failed", "deferred", "gone"])]
     outcome: Option<String>,
     /// The versions of the schema instead of the batches
@@ -72,7 +73,7 @@ impl History {
                 None => format!("{name}: no {older}batches"),
             });
         }
-        let heading = ["BATCH", "CLAIMED", "STATE", "FILES", "ROWS", "QUARANTINED", "READ", "VERSION"];
+        let heading = ["BATCH", "CLAIMED", "KIND", "STATE", "FILES", "ROWS", "QUARANTINED", "READ", "VERSION"];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         rows.extend(page.batches.iter().map(batch_row));
         if !self.files {
@@ -120,6 +121,7 @@ fn batch_row(batch: &BatchRecord) -> Vec<String> {
     vec![
         batch.id.clone(),
         batch.claimed_at.to_string(),
+        batch.kind.as_str().to_owned(),
         batch.state.clone(),
         batch.files.to_string(),
         batch.rows.to_string(),

@@ -1,14 +1,21 @@
 //! The command line: one file for each verb, each a thin client of the rest.
 
+mod audit;
 mod check;
 mod datasource;
+mod decode_probe;
 mod demo;
 mod devcloud;
+mod explain;
 mod history;
+mod ledger_cli;
+mod maintain;
 mod once;
+mod operation;
 mod output;
 mod project;
 mod quarantine;
+mod rollback;
 mod run;
 mod running;
 mod runtime;
@@ -73,9 +80,21 @@ enum Verb {
     History(history::History),
     /// Show, search and export the rows that do not fit
     Quarantine(quarantine::Quarantine),
+    /// Take back everything that one batch brought
+    Rollback(rollback::Rollback),
+    /// Keep the tables in order now: expiry, compaction, clean-up
+    Maintain(maintain::Maintain),
+    /// Compare bucket, ledger and tables: is every row there exactly once?
+    Audit(audit::Audit),
+    /// Say why an object was ingested or not, which rule decided, and what happens next
+    Explain(explain::Explain),
+    /// Copy the ledger out and in
+    Ledger(ledger_cli::Ledger),
     /// Look at a data source's files, and at how its table differs from its file
     #[command(name = "datasource")]
     DataSource(datasource::DataSource),
+    #[command(hide = true)]
+    DecodeProbe(decode_probe::DecodeProbe),
 }
 
 /// Runs the program and says how it went.
@@ -89,7 +108,13 @@ pub fn main() -> ExitCode {
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),
+        Verb::Rollback(verb) => verb.execute(),
+        Verb::Maintain(verb) => verb.execute(),
+        Verb::Audit(verb) => verb.execute(),
+        Verb::Explain(verb) => verb.execute(),
+        Verb::Ledger(verb) => verb.execute(),
         Verb::DataSource(verb) => verb.execute(),
+        Verb::DecodeProbe(verb) => verb.execute(),
     };
     match result {
         Ok(code) => code,

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
 use super::{Ended, code_of, output, worse};
-use crate::app::{App, table_folder};
+use crate::app::App;
 use crate::config::Project;
 
 /// The exit code of a process that was interrupted.
@@ -71,7 +71,7 @@ fn summarise(app: &App, names: &[ImportName], results: &[Synced]) -> ExitCode {
     let mut worst: Option<ErrorClass> = None;
     for (name, synced) in names.iter().zip(results) {
         let spec = app.project().imports.iter().find(|spec| spec.name == *name);
-        let table = spec.map(|spec| table_folder(app.project(), spec).display().to_string()).unwrap_or_default();
+        let table = spec.map(|spec| app.destinations().table_location(spec)).unwrap_or_default();
         if let Some(failure) = &synced.failure {
             output::error(&format!("{name}: {failure}"));
         }

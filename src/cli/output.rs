@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use connector_core::quarantine::shown;
 use connector_datafile::Diagnostic;
 use connector_datafile::diagnostic::{Colour, render};
 
@@ -56,4 +57,10 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A text whole, with nothing in it that a terminal would act upon.
+pub fn printable(text: &str) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    letters.chunks(100).map(|part| shown(&part.iter().collect::<String>())).collect()
 }

@@ -1,24 +1,27 @@
 //! `quarantine`: what was set aside, why, and what to do about it. Reads the quarantine table itself, whether the program
 //! runs or not.
 
+mod replay;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use connector_core::clock::SystemClock;
 use connector_core::error::Failure;
-use connector_core::ports::Destination;
-use connector_core::quarantine::shown;
+use connector_core::quarantine::{QuarantineFilter, QuarantinedRow, rows_of, shown};
 use connector_core::schema::TableSchema;
 use connector_core::spec::ImportSpec;
 use serde_json::json;
 
 use super::{ConfigFolder, Ended, VerbResult, output, project, runtime};
-use crate::app::{open_table, quarantine_folder, table_folder};
 use crate::config::Project;
-use crate::quarantine::{ExportFormat, Exporter, Filter, Group, Groups, QuarantinedRow, rows_of};
+use crate::destination::Destinations;
+use crate::quarantine::{ExportFormat, Exporter, Group, Groups};
 
 /// Show, search and export the rows that do not fit.
 #[derive(Args)]
@@ -35,6 +38,8 @@ enum Verb {
     Show(Show),
     /// Write rows as CSV or NDJSON
     Export(Export),
+    /// Move the rows that fit by now into the table
+    Replay(replay::Replay),
 }
 
 #[derive(Args)]
@@ -108,7 +113,7 @@ struct FilterArgs {
     batch: Option<String>,
 }
 
-impl From<FilterArgs> for Filter {
+impl From<FilterArgs> for QuarantineFilter {
     fn from(FilterArgs { column, error, key, batch }: FilterArgs) -> Self {
         Self { column, error, key, batch }
     }
@@ -120,6 +125,7 @@ impl Quarantine {
             Verb::Ls(verb) => verb.execute(),
             Verb::Show(verb) => verb.execute(),
             Verb::Export(verb) => verb.execute(),
+            Verb::Replay(verb) => verb.execute(),
         }
     }
 }
@@ -130,22 +136,27 @@ fn read_rows(
     spec: &ImportSpec,
     mut each: impl FnMut(QuarantinedRow) -> Result<bool, Ended>,
 ) -> Result<(), Ended> {
-    let folder = quarantine_folder(project, spec);
-    let scan = runtime::block_on(|io| async move { Ok(open_table(&folder, &io)?.scan(None).await?) })?;
-    for batch in scan.into_iter().flatten() {
-        for row in rows_of(&batch?) {
-            if !each(row)? {
-                return Ok(());
+    let scan = |io| async {
+        let table = Destinations::new(project, Arc::new(SystemClock), io)?.quarantine(spec)?;
+        Ok(table.scan(None).await?)
+    };
+    runtime::block_on_then(scan, |scan| {
+        for batch in scan.into_iter().flatten() {
+            for row in rows_of(&batch?) {
+                if !each(row)? {
+                    return Ok(());
+                }
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The schema of an import's table, for suggestions; without a table the declared one.
 fn schema_of(project: &Project, spec: &ImportSpec) -> Result<TableSchema, Ended> {
-    let folder = table_folder(project, spec);
-    let facts = runtime::block_on(|io| async move { Ok(open_table(&folder, &io)?.read().await?) })?;
+    let facts = runtime::block_on(|io| async {
+        Ok(Destinations::new(project, Arc::new(SystemClock), io)?.table(spec)?.facts().await?)
+    })?;
     Ok(facts.map_or_else(|| TableSchema::new(spec.columns.clone().unwrap_or_default()), |facts| facts.schema))
 }
 
@@ -177,8 +188,9 @@ impl Ls {
             output::line(serde_json::Value::Array(all).to_string());
         } else if total > 0 {
             output::line(
-                "these rows stay here. To bring them into the table, upload files with nothing but the corrected rows \
-                 under new keys",
+                "once the SCHEMA, or what else was in the way, is mended, `s3-connector quarantine replay NAME` moves the \
+                 rows that fit into the table; for rows that are wrong themselves, upload a file with nothing but the \
+                 corrected rows under a new key",
             );
         }
         Ok(ExitCode::SUCCESS)
@@ -213,7 +225,7 @@ impl Show {
     fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
-        let filter = Filter::from(self.filter);
+        let filter = QuarantineFilter::from(self.filter);
         let (mut left, mut there) = (self.limit, There::default());
         read_rows(&project, spec, |row| {
             if left > 0 && filter.admits(&row) {
@@ -300,7 +312,7 @@ impl Export {
     fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
-        let filter = Filter::from(self.filter);
+        let filter = QuarantineFilter::from(self.filter);
         let output: Box<dyn Write> = match &self.output {
             Some(path) => Box::new(
                 File::create(path)

@@ -8,9 +8,10 @@ use connector_core::error::Failure;
 use serde_json::Value;
 
 use super::output;
-use crate::app::table_folder;
 use crate::config::Project;
+use crate::destination::table_location;
 use crate::http::TOKEN_FILE;
+use crate::operations::Operation;
 use crate::private_file;
 
 /// How long an answer may take.
@@ -26,7 +27,7 @@ pub struct Running<'a> {
 /// The running program, if there is one; a note, if another installation's program answers in its place.
 pub fn find(project: &Project) -> Option<Running<'_>> {
     let api = project.settings.listen.api;
-    let (code, body) = exchange(api, "GET", "/api/v1/status", "", "")?;
+    let (code, body) = exchange(api, "GET", "/api/v1/status", "", "", Some(PATIENCE))?;
     let status: Value = (code == 200).then(|| serde_json::from_str(&body).ok())??;
     if is_of(&status, project) {
         return Some(Running { project, status });
@@ -41,34 +42,68 @@ impl Running<'_> {
     /// # Errors
     /// If the token cannot be read, or the program refuses the command, with what it says.
     pub fn command(&self, import: &str, command: &str) -> Result<(), Failure> {
+        let (code, body) = self.post(import, command, "{}", Some(PATIENCE))?;
+        if code == 202 { Ok(()) } else { Err(self.refusal(import, command, code, &body)) }
+    }
+
+    /// Has an operation carried out, and waits until it is done. Returns its summary.
+    ///
+    /// # Errors
+    /// If the token cannot be read, or the program refuses the operation or fails in it, with what it says.
+    pub fn operate(&self, import: &str, operation: &Operation) -> Result<Value, Failure> {
+        let (name, parameters) = operation.to_request();
+        let (code, body) = self.post(import, &name, &parameters.to_string(), None)?;
+        if code != 200 {
+            return Err(self.refusal(import, &name, code, &body));
+        }
+        serde_json::from_str(&body)
+            .map_err(|error| Failure::bug("bad_answer", format!("the program answers no JSON: {error}")))
+    }
+
+    fn post(
+        &self,
+        import: &str,
+        command: &str,
+        parameters: &str,
+        patience: Option<Duration>,
+    ) -> Result<(u16, String), Failure> {
         let (api, data_dir) = (self.project.settings.listen.api, &self.project.settings.data_dir);
         let token = private_file::load(data_dir, TOKEN_FILE).map_err(|error| {
             let path = data_dir.join(TOKEN_FILE);
             Failure::config("api_token", format!("cannot read the API token {}: {error}", path.display()))
         })?;
         let headers = format!(
-            "Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n",
-            token.expose()
+            "Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            token.expose(),
+            parameters.len()
         );
         let path = format!("/api/v1/imports/{import}/{command}");
-        let Some((code, body)) = exchange(api, "POST", &path, &headers, "{}") else {
+        exchange(api, "POST", &path, &headers, parameters, patience).ok_or_else(|| {
             let message = format!("the program at {api} does not answer any more; try again");
-            return Err(Failure::transient("no_answer", message));
-        };
-        if code == 202 {
-            return Ok(());
-        }
-        let refusal: Value = serde_json::from_str(&body).unwrap_or_default();
+            Failure::transient("no_answer", message)
+        })
+    }
+
+    fn refusal(&self, import: &str, command: &str, code: u16, body: &str) -> Failure {
+        let api = self.project.settings.listen.api;
+        let refusal: Value = serde_json::from_str(body).unwrap_or_default();
         let reason = refusal["error"]["message"].as_str().unwrap_or("it does not say why");
         let message = format!("the program at {api} refuses to {command} {import}: {reason}");
-        Err(if code >= 500 { Failure::transient("refused", message) } else { Failure::config("refused", message) })
+        if code >= 500 { Failure::transient("refused", message) } else { Failure::config("refused", message) }
     }
 }
 
 /// One request: the status code and the body of its answer; `None` if none comes.
-fn exchange(api: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+fn exchange(
+    api: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+    patience: Option<Duration>,
+) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&api, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(patience).ok()?;
     // HTTP 1.0: the answer ends with the connection and comes in one piece.
     write!(stream, "{method} {path} HTTP/1.0\r\nHost: {api}\r\n{headers}\r\n{body}").ok()?;
     let mut answer = Vec::new();
@@ -83,5 +118,5 @@ fn exchange(api: SocketAddr, method: &str, path: &str, headers: &str, body: &str
 fn is_of(status: &Value, project: &Project) -> bool {
     let tables = |import: &Value| import["table"].as_str().map(str::to_owned);
     let theirs: Vec<String> = status.as_array().into_iter().flatten().filter_map(tables).collect();
-    project.imports.iter().all(|spec| theirs.contains(&table_folder(project, spec).display().to_string()))
+    project.imports.iter().all(|spec| theirs.contains(&table_location(project, spec)))
 }

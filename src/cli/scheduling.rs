@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use connector_core::error::Failure;
 use connector_core::ids::ImportName;
-use connector_core::ports::{ImportRecord, Ledger};
+use connector_core::ports::{ImportRecord, Ledger, Reread};
 use connector_core::status::{ImportState, StateReason};
 use connector_ledger::{LedgerReader, SqliteLedger};
 
@@ -56,7 +56,10 @@ impl Scheduling {
 /// The state of an import while no program runs.
 pub(super) fn offline_state(record: Option<&ImportRecord>) -> (ImportState, Option<StateReason>) {
     let Some(record) = record.filter(|record| record.paused) else { return (ImportState::Stopped, None) };
-    let by_guard = |message: &String| StateReason { code: "too_many_bad_rows".to_owned(), message: message.clone() };
+    let by_guard = |message: &String| {
+        let code = if Reread::is_reason(message) { "reread" } else { "too_many_bad_rows" };
+        StateReason { code: code.to_owned(), message: message.clone() }
+    };
     (ImportState::Paused, record.guard_reason.as_ref().map(by_guard))
 }
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::scheduling::offline_state;
 use super::{ConfigFolder, VerbResult, output, project, running};
-use crate::app::table_folder;
 use crate::config::Project;
+use crate::destination::table_location;
 
 /// Show how far each import is: state, files, rows, backlog, watermark.
 #[derive(Args)]
@@ -109,7 +109,7 @@ fn from_ledger(project: &Project) -> Result<serde_json::Value, Failure> {
             "state": state,
             "reason": reason,
             "generation": 0,
-            "table": table_folder(project, spec),
+            "table": table_location(project, spec),
             "counts": counts,
         }));
     }

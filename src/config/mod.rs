@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`settings`] | `s3-connector.toml` and the environment variables that override it |
 //! | [`project`] | the whole folder: settings, connections and data sources, checked against each other |
+//! | [`destination`] | where tables are: a folder, or a bucket with the connection that writes there |
 //! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!
 //! Relative paths in the settings start from the current directory of the process, not from the configuration
 //! folder: the data directory belongs to where the program runs, and a configuration folder may be read-only.
 
+pub mod destination;
 pub mod project;
 pub mod settings;
 mod toml;
@@ -19,6 +21,7 @@ use std::path::Path;
 use connector_core::error::Failure;
 use connector_core::secret::Secret;
 
+pub use destination::BucketDestination;
 pub use project::{Project, load};
 pub use settings::Settings;
 

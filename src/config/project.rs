@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use connector_core::error::Failure;
 use connector_core::evolve::EvolutionRules;
 use connector_core::ids::ImportName;
+use connector_core::ports::MaintenanceRules;
 use connector_core::secret::Secret;
 use connector_core::spec::{Access, Caller, ConnectionSpec, ImportSpec, StaticKeys};
 use connector_datafile::suggest::nearest;
@@ -29,6 +30,8 @@ pub struct Project {
     pub settings: Settings,
     /// One for each data source that has an import, by name.
     pub imports: Vec<ImportSpec>,
+    /// The connection that writes the tables, if they are in a bucket.
+    pub writer: Option<ConnectionSpec>,
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -66,8 +69,10 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
         let diagnostic = Diagnostic::warning("no_data_source", message);
         loader.diagnostics.push(diagnostic.hint("a data source is a file such as datasources/orders.datasource"));
     }
+    loader.check_destination(&connections, &settings);
     let imports = loader.imports(&settings, &connections, &datasources);
-    loader.finish(settings, imports)
+    let writer = loader.writer(&settings, &connections, &imports);
+    loader.finish(settings, imports, writer)
 }
 
 struct Loader<'a> {
@@ -80,7 +85,12 @@ impl Loader<'_> {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    fn finish(mut self, settings: Settings, imports: Vec<ImportSpec>) -> Result<Project, Problems> {
+    fn finish(
+        mut self,
+        settings: Settings,
+        imports: Vec<ImportSpec>,
+        writer: Option<ConnectionSpec>,
+    ) -> Result<Project, Problems> {
         let place = |diagnostic: &Diagnostic| {
             diagnostic.place.as_ref().map(|place| (place.file.name().to_owned(), place.span.start))
         };
@@ -88,7 +98,7 @@ impl Loader<'_> {
         if self.has_errors() {
             return Err(Problems { diagnostics: self.diagnostics });
         }
-        Ok(Project { settings, imports, warnings: self.diagnostics })
+        Ok(Project { settings, imports, writer, warnings: self.diagnostics })
     }
 
     fn settings(&mut self, path: &Path) -> Settings {
@@ -208,6 +218,44 @@ impl Loader<'_> {
         }
     }
 
+    fn check_destination(&mut self, connections: &[Connection], settings: &Settings) {
+        let Some(bucket) = &settings.bucket else { return };
+        let known: Vec<&str> = connections.iter().map(|connection| connection.name.as_str()).collect();
+        if !known.contains(&bucket.connection.as_str()) {
+            self.diagnostics.push(bucket.unknown_connection(&known));
+        }
+    }
+
+    /// The connection that writes the tables, and what is wrong with the place where it does.
+    fn writer(
+        &mut self,
+        settings: &Settings,
+        connections: &[Connection],
+        imports: &[ImportSpec],
+    ) -> Option<ConnectionSpec> {
+        if self.has_errors() {
+            return None;
+        }
+        let bucket = settings.bucket.as_ref()?;
+        let connection = connections.iter().find(|found| found.name == bucket.connection)?;
+        let spec = self.spec(connection, settings)?;
+        self.diagnostics.extend(bucket.check(&spec, imports));
+        Some(spec)
+    }
+
+    fn spec(&mut self, connection: &Connection, settings: &Settings) -> Option<ConnectionSpec> {
+        match connection_spec(connection, settings, self.around) {
+            Ok(spec) => Some(spec),
+            Err(failure) => {
+                let message = format!("no external id for {}: {failure}", connection.name);
+                let diagnostic = Diagnostic::error("no_instance_secret", message);
+                let diagnostic = diagnostic.at(&connection.file, connection.span);
+                self.diagnostics.push(diagnostic.hint("add a line such as: S3_EXTERNAL_ID my-external-id"));
+                None
+            }
+        }
+    }
+
     fn imports(
         &mut self,
         settings: &Settings,
@@ -226,16 +274,8 @@ impl Loader<'_> {
                 continue;
             };
             if !specs.contains_key(connection.name.as_str()) {
-                match connection_spec(connection, settings, self.around) {
-                    Ok(spec) => specs.insert(&connection.name, spec),
-                    Err(failure) => {
-                        let message = format!("no external id for {}: {failure}", connection.name);
-                        let diagnostic = Diagnostic::error("no_instance_secret", message);
-                        let diagnostic = diagnostic.at(&connection.file, connection.span);
-                        self.diagnostics.push(diagnostic.hint("add a line such as: S3_EXTERNAL_ID my-external-id"));
-                        continue;
-                    }
-                };
+                let Some(spec) = self.spec(connection, settings) else { continue };
+                specs.insert(&connection.name, spec);
             }
             if let Some(spec) = specs.get(connection.name.as_str()) {
                 imports.push(import_spec(datasource, import, spec.clone(), settings));
@@ -270,6 +310,8 @@ fn import_spec(
         },
         csv: import.csv.clone(),
         guard: settings.limits.guard,
+        overwrite: import.on_overwrite,
+        maintenance: MaintenanceRules { retention: settings.limits.retention, ..MaintenanceRules::default() },
         tick: settings.limits.tick,
     }
 }

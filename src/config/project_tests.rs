@@ -3,7 +3,7 @@ use std::cell::Cell;
 use connector_core::csv::CsvSettings;
 use connector_core::evolve::{Evolution, OnMissingColumn};
 use connector_core::guard::GuardLimits;
-use connector_core::spec::{Format, Schedule};
+use connector_core::spec::{Format, OverwritePolicy, Schedule};
 use connector_datafile::{Colour, render};
 
 use super::*;
@@ -76,6 +76,8 @@ fn the_lines_that_the_shipped_settings_comment_out_are_the_defaults() {
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
         .filter(|line| !line.contains("{ file") && !line.contains("{ env") && !line.starts_with("threads"))
+        // A folder has none.
+        .filter(|line| !line.starts_with("connection"))
         .map(|line| format!("{line}\n"))
         .collect();
     let with = load_files(&[(SETTINGS_FILE, &uncommented)]).expect("loads").settings;
@@ -162,19 +164,21 @@ fn what_a_data_source_says_of_its_table_and_files_flows_into_its_import() {
             "SCHEMA >\n    at DateTime DEFAULT now(), day Date DEFAULT toDate(at)\n\n\
              ENGINE_PARTITION_KEY day\nENGINE_TTL day + toIntervalDay(60)\n\
              IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://bkt/x\nIMPORT_EVOLUTION freeze\n\
-             IMPORT_ON_MISSING_COLUMN null\nIMPORT_CSV_DELIMITER ;\nIMPORT_CSV_HEADER false\n",
+             IMPORT_ON_MISSING_COLUMN null\nIMPORT_CSV_DELIMITER ;\nIMPORT_CSV_HEADER false\n\
+             IMPORT_ON_OVERWRITE append\n",
         ),
         ("datasources/b.datasource", "IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://bkt/y\n"),
     ])
     .expect("loads");
     let [a, b] = project.imports.as_slice() else { panic!("two imports") };
-    assert_eq!(codes(&project.warnings), ["ttl_not_applied"]);
+    assert_eq!(codes(&project.warnings), [""; 0]);
     assert_eq!(a.partition.as_deref(), Some("day"));
     assert_eq!(a.ttl.as_ref().map(ToString::to_string).as_deref(), Some("day + toIntervalDay(60)"));
     let frozen =
         EvolutionRules { evolution: Evolution::Freeze, on_missing_column: OnMissingColumn::Null, max_columns: 50 };
     assert_eq!(a.evolution, frozen);
     assert_eq!(b.evolution, EvolutionRules { max_columns: 50, ..EvolutionRules::default() });
+    assert_eq!((a.overwrite, b.overwrite), (OverwritePolicy::Append, OverwritePolicy::Ignore));
     assert_eq!(a.csv, CsvSettings { delimiter: Some(b';'), header: Some(false), ..CsvSettings::default() });
     assert_eq!((&b.csv, &b.partition, &b.ttl), (&CsvSettings::default(), &None, &None));
     assert_eq!(a.guard, GuardLimits { rows: 7, files: 2, bytes: 1_000_000 });

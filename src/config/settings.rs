@@ -7,6 +7,7 @@ use std::time::Duration;
 use connector_core::credit::{DEFAULT_BUDGET, MIN_BUDGET};
 use connector_core::evolve::DEFAULT_MAX_COLUMNS;
 use connector_core::guard::GuardLimits;
+use connector_core::ports::MaintenanceRules;
 use connector_core::secret::Secret;
 use connector_core::spec::{DEFAULT_FILES_PER_TICK, DEFAULT_TICK, StaticKeys};
 use connector_datafile::connection::{is_endpoint, is_region};
@@ -14,6 +15,7 @@ use connector_datafile::suggest::nearest;
 use connector_datafile::{Diagnostic, SourceFile, Span};
 
 use super::Surroundings;
+use super::destination::{self, BucketDestination, Destination};
 use super::toml::{Fault, Given, Keys, Origin, Reader};
 use super::units;
 
@@ -24,8 +26,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub listen: Listen,
     pub aws: Aws,
-    /// The folder in which each data source has its table. Absolute.
+    /// The folder in which each data source has its table. Absolute. Without meaning if there is a bucket.
     pub destination: PathBuf,
+    /// The bucket that tables are written to, if they are not in a folder.
+    pub bucket: Option<BucketDestination>,
     pub limits: Limits,
     pub log: Log,
 }
@@ -60,6 +64,8 @@ pub struct Limits {
     pub max_columns: usize,
     /// When an import is paused because its rows are mostly bad: `guard_rows`, `guard_files`, `guard_bytes`.
     pub guard: GuardLimits,
+    /// How long data files that nothing refers to any more, and old log entries, are kept.
+    pub retention: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +90,7 @@ const KEYS: &Keys = &[
     ("aws", "region"),
     ("aws", "sts_endpoint"),
     ("destination", "uri"),
+    ("destination", "connection"),
     ("limits", "files_per_tick"),
     ("limits", "tick"),
     ("limits", "memory"),
@@ -92,12 +99,15 @@ const KEYS: &Keys = &[
     ("limits", "guard_rows"),
     ("limits", "guard_files"),
     ("limits", "guard_bytes"),
+    ("limits", "retention"),
     ("log", "format"),
     ("log", "level"),
 ];
 
 const MIN_TICK: Duration = Duration::from_millis(100);
 const MAX_TICK: Duration = Duration::from_secs(24 * 3600);
+/// The shortest time for which unreferenced data files are kept.
+const MIN_RETENTION: Duration = Duration::from_secs(3600);
 const MAX_THREADS: u64 = 1_024;
 /// Of a table: beyond this a schema is no longer one that anybody reads.
 const MAX_COLUMNS: u64 = 10_000;
@@ -108,12 +118,13 @@ const MAX_GUARD_FILES: u64 = 1_000_000;
 pub fn parse(source: &SourceFile, around: &Surroundings<'_>) -> (Settings, Vec<Diagnostic>) {
     let mut reader = Reader::new(source, KEYS, around.variable);
     let data_dir = reader.read("", "data_dir", path);
-    let destination = reader.read("destination", "uri", destination);
+    let Destination { folder: destination, bucket } = destination::read(&mut reader);
     let settings = Settings {
         listen: Listen { metrics: address(&mut reader, "metrics", 9464), api: address(&mut reader, "api", 9465) },
         aws: aws(&mut reader, around),
         limits: limits(&mut reader),
         log: log(&mut reader),
+        bucket,
         destination: match &destination {
             Some((folder, _)) => around.current_dir.join(folder),
             None => {
@@ -141,26 +152,10 @@ fn path(given: &Given) -> Result<PathBuf, Fault> {
     Ok(PathBuf::from(text))
 }
 
-fn destination(given: &Given) -> Result<PathBuf, Fault> {
-    let text = text(given, "\"data/tables\"")?;
-    if text.to_ascii_lowercase().starts_with("s3://") {
-        let message = "tables on S3 are not available yet";
-        return Err(Fault::new("unsupported_destination", message, "use a local folder, such as \"data/tables\""));
-    }
-    match text.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
-        None if !text.contains("://") => path(given),
-        _ => {
-            let message = format!("'{text}' is not a folder on this machine");
-            Err(Fault::new("bad_destination", message, "use a local folder, such as \"data/tables\""))
-        }
-    }
-}
-
 /// The Delta library decodes percent signs in a path twice, so that the table would end up somewhere else.
 fn check_percent(reader: &mut Reader<'_>, settings: &Settings, uri: Option<Origin>, data_dir: Option<Origin>) {
     let destination = settings.destination.to_string_lossy();
-    if !destination.contains('%') {
+    if !destination.contains('%') || settings.bucket.is_some() {
         return;
     }
     let message = format!("the folder of the tables is {destination}, which holds a '%'");
@@ -263,6 +258,25 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         threads: threads.and_then(|found| found.0.try_into().ok()).unwrap_or(cores),
         max_columns: columns.and_then(|found| found.0.try_into().ok()).unwrap_or(DEFAULT_MAX_COLUMNS),
         guard: guard(reader),
+        retention: reader
+            .read("limits", "retention", retention)
+            .map_or(MaintenanceRules::default().retention, |found| found.0),
+    }
+}
+
+/// Whoever reads a table relies on its data files for as long as a query takes, and so does a batch that is staged.
+fn retention(given: &Given) -> Result<Duration, Fault> {
+    let text = text(given, "\"168h\"")?;
+    match units::duration(text) {
+        Some(retention) if retention >= MIN_RETENTION => Ok(retention),
+        Some(_) => {
+            Err(Fault::new("out_of_range", format!("'{text}' is too short"), "at least \"1h\"; such as \"168h\""))
+        }
+        None => Err(Fault::new(
+            "bad_duration",
+            format!("'{text}' is not a duration"),
+            "a number and a unit, such as \"168h\"",
+        )),
     }
 }
 

@@ -70,6 +70,7 @@ max_columns = 100
 guard_rows = 7
 guard_files = 1
 guard_bytes = "2 MiB"
+retention = "24h"
 [log]
 format = "json"
 level = "debug"
@@ -90,6 +91,7 @@ level = "debug"
     assert_eq!((settings.limits.tick, settings.limits.memory), (Duration::from_secs(2), 1 << 30));
     assert_eq!(settings.limits.max_columns, 100);
     assert_eq!(settings.limits.guard, GuardLimits { rows: 7, files: 1, bytes: 2 << 20 });
+    assert_eq!(settings.limits.retention, Duration::from_secs(86_400));
     assert_eq!(settings.log, Log { format: LogFormat::Json, level: tracing::Level::DEBUG });
 }
 
@@ -152,10 +154,21 @@ fn each_problem_is_reported_at_its_place() {
         ("[limits]\nmax_colums = 5", "unknown_key", 2, 1),
         ("[limits]\nguard_rows = \"many\"", "wrong_type", 2, 14),
         ("[limits]\nguard_files = 0", "out_of_range", 2, 15),
+        ("[limits]\nretention = \"59m\"", "out_of_range", 2, 13),
+        ("[limits]\nretention = \"7 days\"", "bad_duration", 2, 13),
         ("[limits]\nguard_bytes = 0", "out_of_range", 2, 15),
         ("[limits]\nguard_bytes = \"1 Gigabyte\"", "bad_size", 2, 15),
         ("[listen]\nmetrics = \"localhost:1\"", "bad_address", 2, 11),
-        ("[destination]\nuri = \"s3://bkt/x\"", "unsupported_destination", 2, 7),
+        ("[destination]\nuri = \"s3://bkt/x\"", "missing_connection", 2, 7),
+        ("[destination]\nuri = \"s3://bkt/x\"\nconnection = 3", "wrong_type", 3, 14),
+        ("[destination]\nuri = \"s3://bkt/x\"\nconnection = \"a b\"", "bad_name", 3, 14),
+        ("[destination]\nuri = \"s3://b\"\nconnection = \"w\"", "bad_destination", 2, 7),
+        ("[destination]\nuri = \"s3://bkt/x/*\"\nconnection = \"w\"", "bad_destination", 2, 7),
+        ("[destination]\nuri = \"s3://bkt/50%\"\nconnection = \"w\"", "bad_destination", 2, 7),
+        ("[destination]\nuri = \"s3://bkt/a//b\"\nconnection = \"w\"", "bad_destination", 2, 7),
+        ("[destination]\nuri = \"s3://bkt/../b\"\nconnection = \"w\"", "bad_destination", 2, 7),
+        ("[destination]\nuri = \"tables\"\nconnection = \"w\"", "needless_connection", 3, 14),
+        ("[destination]\nconnection = \"w\"", "needless_connection", 2, 14),
         ("[destination]\nuri = \"gs://bkt/x\"", "bad_destination", 2, 7),
         ("[destination]\nuri = \"/x/50%/y\"", "bad_destination", 2, 7),
         ("data_dir = \"/x/50%\"", "bad_destination", 1, 12),
@@ -172,6 +185,25 @@ fn each_problem_is_reported_at_its_place() {
     ] {
         assert_eq!(problem(text), (code, line, column), "{text}");
     }
+}
+
+#[test]
+fn tables_can_be_in_a_bucket() {
+    for (uri, prefix) in
+        [("s3://bkt", ""), ("s3://bkt/", ""), ("s3://bkt/lake", "lake"), ("s3://bkt/lake/x y/", "lake/x y")]
+    {
+        let settings = good(&format!("[destination]\nuri = \"{uri}\"\nconnection = \"writer\""), &[]);
+        let bucket = settings.bucket.expect("a bucket");
+        assert_eq!((bucket.bucket.as_str(), bucket.prefix.as_str()), ("bkt", prefix), "{uri}");
+        assert_eq!(bucket.connection, "writer");
+        assert_eq!(bucket.uri(), uri.trim_end_matches('/'));
+    }
+    // The current directory plays no part then.
+    let text = "data_dir = \"/a%b\"\n[destination]\nuri = \"s3://bkt/x\"\nconnection = \"w\"";
+    assert!(good(text, &[]).bucket.is_some());
+    let variables = [("S3_CONNECTOR_DESTINATION_URI", "s3://bkt/x"), ("S3_CONNECTOR_DESTINATION_CONNECTION", "w")];
+    assert!(good("", &variables).bucket.is_some());
+    assert_eq!(good("", &[]).bucket, None);
 }
 
 #[test]

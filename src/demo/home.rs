@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! config/   the shipped configuration, free to be edited
+//! env       what a shell needs to ask the demo's S3 while it runs
 //! s3/       what the embedded S3 serves: s3/shop-drop is the bucket
 //! data/     ledger and tables
 //! ```
@@ -73,6 +74,7 @@ impl Home {
     pub fn devcloud(&self, port: u16) -> DevCloudConfig {
         let (access_key_id, secret) = CALLER;
         DevCloudConfig {
+            faults: None,
             folder: self.s3(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             region: "us-east-1".to_owned(),
@@ -87,6 +89,22 @@ impl Home {
             }],
             users_may_read: false,
         }
+    }
+
+    /// Writes `env`, to be read by a shell: then verbs that ask S3 find that of the running demo.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_environment(&self, endpoint: &str, api: SocketAddr) -> io::Result<()> {
+        let lines = [
+            ("SHOP_S3_ENDPOINT", endpoint),
+            ("S3_CONNECTOR_AWS_STS_ENDPOINT", endpoint),
+            ("S3_CONNECTOR_AWS_ACCESS_KEY_ID", CALLER.0),
+            ("S3_CONNECTOR_AWS_SECRET_ACCESS_KEY", CALLER.1),
+            ("S3_CONNECTOR_LISTEN_API", &api.to_string()),
+        ];
+        let text: String = lines.iter().map(|(name, value)| format!("export {name}={value}\n")).collect();
+        std::fs::write(self.folder.join("env"), text)
     }
 
     /// The variables with which the shipped configuration runs as the demo: where S3 and STS are, who calls STS, a

@@ -7,8 +7,10 @@
 //! | `GET /api/v1/imports/{name}/history` | 200, a page of batches, newest first; parameters `limit` (20, at most 1,000), `before`, `files`, `outcome` |
 //! | `GET /api/v1/imports/{name}/schema` | 200, the versions of the schema, oldest first |
 //! | `POST /api/v1/imports/{name}/pause`, `…/resume`, `…/sync` | 202, the command is accepted; 404; 409 if the state does not allow it |
+//! | `POST /api/v1/imports/{name}/replay`, `…/rollback`, `…/maintain`, `…/retry`, `…/adopt`, `…/rebuild`, `…/reread` | 200 once it is done, a summary; 404; 409 with the reason why not |
 //!
-//! A command takes no parameters: its body is empty or `{}`. [`super::guard`] has let the request in before it arrives
+//! A command takes no parameters: its body is empty or `{}`. An operation takes those of [`crate::operations`] as a JSON
+//! object, and answers as late as it is done. [`super::guard`] has let the request in before it arrives
 //! here.
 
 use actix_web::HttpResponse;
@@ -22,6 +24,7 @@ use serde_json::{Map, Value, json};
 use super::CONTROL_TIMEOUT;
 use super::answer::{self, Refusal};
 use super::control::{Control, ControlError};
+use crate::operations::Operation;
 
 /// No command needs more; a larger body is refused before it is read.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -96,8 +99,18 @@ async fn command(
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, Refusal> {
     let (import, name) = path.into_inner();
+    let parameters = parameters_of(&body.map_err(|error| unreadable(&error))?)?;
+    if Operation::NAMES.contains(&&*name) {
+        let operation = Operation::parse(&name, Value::Object(parameters)).map_err(|error| {
+            Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("the parameters of {name}: {error}"))
+        })?;
+        let summary = control.operate(&import, operation).await?;
+        return Ok(answer::json(StatusCode::OK, &summary));
+    }
     let command = Command::parse(&name)?;
-    takes_no_parameters(&body.map_err(|error| unreadable(&error))?)?;
+    if !parameters.is_empty() {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "unknown_parameter", "the command takes no parameters"));
+    }
     answer::within(CONTROL_TIMEOUT, command.run(&**control, &import)).await??;
     Ok(answer::json(StatusCode::ACCEPTED, &json!({ "import": import, "command": name, "accepted": true })))
 }
@@ -109,7 +122,8 @@ impl Command {
             "resume" => Ok(Self::Resume),
             "sync" => Ok(Self::Sync),
             _ => {
-                let message = "the commands of an import are pause, resume and sync";
+                let operations = Operation::NAMES.join(", ");
+                let message = format!("the commands of an import are pause, resume, sync, {operations}");
                 Err(Refusal::new(StatusCode::NOT_FOUND, "unknown_command", message))
             }
         }
@@ -128,19 +142,14 @@ async fn all(control: &Data<dyn Control>) -> Result<Vec<ImportStatus>, Refusal> 
     answer::within(CONTROL_TIMEOUT, control.status()).await
 }
 
-/// A parameter that we do not know must not be ignored silently.
-fn takes_no_parameters(body: &[u8]) -> Result<(), Refusal> {
+fn parameters_of(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     if body.is_empty() {
-        return Ok(());
+        return Ok(Map::new());
     }
-    match serde_json::from_slice::<Map<String, Value>>(body) {
-        Ok(parameters) if parameters.is_empty() => Ok(()),
-        Ok(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "unknown_parameter", "the command takes no parameters")),
-        Err(error) => {
-            let message = format!("the body is neither empty nor a JSON object: {error}");
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_json", message))
-        }
-    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message = format!("the body is neither empty nor a JSON object: {error}");
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_json", message)
+    })
 }
 
 fn unreadable(error: &actix_web::Error) -> Refusal {

@@ -4,6 +4,9 @@ use async_trait::async_trait;
 use connector_core::error::Failure;
 use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::status::ImportStatus;
+use serde_json::Value;
+
+use crate::operations::Operation;
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Takes up a paused import; tries a failed one again.
     async fn resume(&self, import: &str) -> Result<(), ControlError>;
+
+    /// Carries an operation out and answers with its summary. Takes as long as that takes.
+    async fn operate(&self, import: &str, operation: Operation) -> Result<Value, ControlError>;
 
     /// Scans now and ingests everything new, without the throttle.
     async fn sync(&self, import: &str) -> Result<(), ControlError>;

@@ -2,9 +2,8 @@
 
 use std::io::{self, Write};
 
+use connector_core::quarantine::QuarantinedRow;
 use serde_json::{Map, Value, json};
-
-use super::QuarantinedRow;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExportFormat {

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use connector_core::quarantine::error_kind;
+use connector_core::quarantine::{QuarantinedRow, error_kind};
 use connector_core::remedy::suggest;
 use connector_core::schema::TableSchema;
 use jiff::Timestamp;
 use serde::Serialize;
-
-use super::QuarantinedRow;
 
 /// Files of a group that are named.
 const NAMED_FILES: usize = 3;

@@ -18,7 +18,7 @@ fn generation(number: u32, rows: usize) -> String {
 }
 
 #[test]
-fn an_object_that_is_replaced_while_it_is_read_is_never_a_mix() {
+fn case_38_an_object_that_is_replaced_while_it_is_read_is_never_a_mix() {
     let home = Home::new();
     let cloud = Cloud::start(&home);
     home.role_connection(cloud.endpoint()).datasource("orders", "s3://drop/*.csv", "@auto");
@@ -49,7 +49,7 @@ fn an_object_that_is_replaced_while_it_is_read_is_never_a_mix() {
     assert_eq!(status["counts"]["rows"], rows);
     drop(daemon);
 
-    let Some(python) = python("an_object_that_is_replaced_while_it_is_read_is_never_a_mix") else { return };
+    let Some(python) = python("case_38_an_object_that_is_replaced_while_it_is_read_is_never_a_mix") else { return };
     for engine in ENGINES {
         let groups = group_rows(&python, &home.table("orders"), engine, &["_s3_key", "_s3_version", "generation"]);
         let found: Vec<_> = groups.iter().map(|group| (group["_s3_key"].clone(), group["rows"].as_u64())).collect();

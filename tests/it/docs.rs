@@ -276,17 +276,36 @@ fn links_lead_somewhere() {
 
 // ------------------------------------------------------------------------------------------------- the command line
 
-fn help(verb: Option<&str>) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_s3-connector")).args(verb).arg("--help").output().expect("it runs");
-    assert!(output.status.success(), "there is no verb {verb:?}: {}", String::from_utf8_lossy(&output.stderr));
+/// What `--help` says of a verb, given with the verbs that it is below; of the program if there is none.
+fn help(verbs: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_s3-connector")).args(verbs).arg("--help").output().expect("it runs");
+    assert!(output.status.success(), "there is no verb {verbs:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-fn verbs() -> BTreeSet<String> {
-    let help = help(None);
+/// The verbs that a help text lists.
+fn verbs(help: &str) -> BTreeSet<&str> {
     let listed =
         help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
-    listed.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    listed.filter_map(|line| line.split_whitespace().next()).collect()
+}
+
+/// The help of the innermost verb that these words begin with.
+///
+/// # Errors
+/// The word that is no verb.
+fn help_of<'w>(words: &[&'w str]) -> Result<String, &'w str> {
+    let (mut text, mut depth) = (help(&[]), 0);
+    while !verbs(&text).is_empty() {
+        let is_word = |word: &&&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+        let Some(word) = words.get(depth).filter(is_word) else { break };
+        if !verbs(&text).contains(*word) {
+            return Err(word);
+        }
+        depth += 1;
+        text = help(&words[..depth]);
+    }
+    Ok(text)
 }
 
 /// The words behind each `s3-connector ` of a command line.
@@ -298,7 +317,7 @@ fn command_lines(text: &str) -> Vec<Vec<&str>> {
 
 #[test]
 fn verbs_and_options_that_are_named_exist() {
-    let (known, mut seen) = (verbs(), 0);
+    let mut seen = 0;
     for (name, page) in pages() {
         let spans = page.code_spans().map(|(line, span)| (line, span.to_owned()));
         let shell =
@@ -306,16 +325,15 @@ fn verbs_and_options_that_are_named_exist() {
         let lines = shell.flat_map(|fence| fence.text.lines().map(|line| (fence.line, line.to_owned())));
         for (line, text) in spans.chain(lines) {
             for words in command_lines(&text) {
-                let Some(verb) = words.first().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())) else {
+                if !words.first().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_lowercase())) {
                     continue;
-                };
-                assert!(known.contains(*verb), "{name}:{line}: there is no verb {verb}: {text}");
-                let help = help(Some(verb));
+                }
+                let help = help_of(&words).unwrap_or_else(|word| panic!("{name}:{line}: no verb {word}: {text}"));
                 for option in words.iter().filter(|word| word.starts_with("--")) {
                     let option = option.split('=').next().unwrap_or(option);
                     assert!(
                         help.split_whitespace().any(|word| word == option),
-                        "{name}:{line}: {verb} has no {option}"
+                        "{name}:{line}: there is no {option}: {text}"
                     );
                 }
                 seen += 1;
@@ -327,7 +345,7 @@ fn verbs_and_options_that_are_named_exist() {
 
 #[test]
 fn exit_codes_are_those_of_the_help() {
-    let help = help(None);
+    let help = help(&[]);
     let (_, below) = help.split_once("Exit codes:").expect("the help lists them");
     let told: BTreeSet<&str> = below
         .lines()

@@ -12,7 +12,7 @@ use connector_core::history::{BatchRecord, HistoryQuery};
 use connector_core::ids::ImportName;
 use connector_core::ports::ImportCounts;
 use connector_core::secret::Secret;
-use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair, Role};
+use connector_devcloud::{DevCloud, DevCloudConfig, FaultHandle, KeyPair, Role};
 use connector_ledger::LedgerReader;
 use serde_json::Value;
 
@@ -187,7 +187,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -207,6 +207,7 @@ impl Finished {
 pub struct Cloud {
     _runtime: tokio::runtime::Runtime,
     endpoint: String,
+    faults: FaultHandle,
 }
 
 impl Cloud {
@@ -216,6 +217,19 @@ impl Cloud {
 
     /// `session`: how long the role's credentials live.
     pub fn with_session(home: &Home, session: Duration) -> Self {
+        let role = Role {
+            arn: ROLE.to_owned(),
+            external_id: Some(EXTERNAL_ID.to_owned()),
+            allowed_callers: vec![CALLER.to_owned()],
+            buckets: None,
+            session,
+            write: false,
+        };
+        Self::with_roles(home, vec![role])
+    }
+
+    /// With these roles instead of [`ROLE`].
+    pub fn with_roles(home: &Home, roles: Vec<Role>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("threads");
         let config = DevCloudConfig {
@@ -223,28 +237,27 @@ impl Cloud {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             region: "us-east-1".to_owned(),
             users: vec![KeyPair { access_key_id: CALLER.to_owned(), secret: Secret::new(CALLER_SECRET) }],
-            roles: vec![Role {
-                arn: ROLE.to_owned(),
-                external_id: Some(EXTERNAL_ID.to_owned()),
-                allowed_callers: vec![CALLER.to_owned()],
-                buckets: None,
-                session,
-                write: false,
-            }],
+            roles,
             users_may_read: false,
+            faults: None,
         };
         let cloud = runtime.block_on(DevCloud::start(config)).expect("the devcloud starts");
-        let endpoint = cloud.endpoint();
+        let (endpoint, faults) = (cloud.endpoint(), cloud.faults());
         // It serves for as long as its runtime lives.
         runtime.spawn(async move {
             let _cloud = cloud;
             std::future::pending::<()>().await;
         });
-        Self { _runtime: runtime, endpoint }
+        Self { _runtime: runtime, endpoint, faults }
     }
 
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// What goes wrong, and how often it did.
+    pub fn faults(&self) -> &FaultHandle {
+        &self.faults
     }
 }
 

@@ -54,7 +54,7 @@ fn strange_keys() -> Vec<String> {
 }
 
 #[test]
-fn any_key_is_imported_once_under_exactly_its_name() {
+fn case_44_any_key_is_imported_once_under_exactly_its_name() {
     let home = Home::new();
     let cloud = Cloud::start(&home);
     home.role_connection(cloud.endpoint()).datasource("orders", "s3://drop/*.csv", "@auto");
@@ -70,7 +70,7 @@ fn any_key_is_imported_once_under_exactly_its_name() {
     let (hidden, mut expected): (Vec<String>, Vec<String>) = keys.drain(..).partition(|key| key.contains("/.csv.csv"));
     let counts = home.counts("orders");
     assert_eq!((counts.files["ingested"], counts.files["skipped"]), (expected.len() as u64, hidden.len() as u64));
-    let Some(python) = python("any_key_is_imported_once_under_exactly_its_name") else { return };
+    let Some(python) = python("case_44_any_key_is_imported_once_under_exactly_its_name") else { return };
     expected.sort();
     for engine in ENGINES {
         let groups = group_rows(&python, &home.table("orders"), engine, &["_s3_key", "id"]);
@@ -88,7 +88,7 @@ fn any_key_is_imported_once_under_exactly_its_name() {
 }
 
 #[test]
-fn thousands_of_objects_are_listed_page_by_page_and_read_once() {
+fn case_42_thousands_of_objects_are_listed_page_by_page_and_read_once() {
     const OBJECTS: u64 = 2_345;
     let home = Home::new();
     let cloud = Cloud::start(&home);
@@ -103,7 +103,7 @@ fn thousands_of_objects_are_listed_page_by_page_and_read_once() {
     let files: Vec<u64> = home.history("orders").iter().map(|batch| batch.files).collect();
     assert_eq!(files, [1_000, 1_000, 345]);
 
-    let Some(python) = python("thousands_of_objects_are_listed_page_by_page_and_read_once") else { return };
+    let Some(python) = python("case_42_thousands_of_objects_are_listed_page_by_page_and_read_once") else { return };
     let expected = serde_json::json!({"count": OBJECTS, "distinct": OBJECTS, "min": 0, "max": OBJECTS - 1});
     for engine in ENGINES {
         let table = read_table(&python, &home.table("orders"), engine, Some("id"));

@@ -13,12 +13,15 @@ use connector_core::events::{BatchCommitted, FileIngested, ImportRegistered, Imp
 use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::ids::{BatchId, Generation, ImportName};
 use connector_core::ports::ImportCounts;
+use connector_core::revision::BatchKind;
 use connector_core::status::{ImportState, ImportStatus};
 use connector_core::telemetry::{CATALOGUE, ImportLabels};
 use s3_connector::exporter;
 use s3_connector::http::{
     AllowedHosts, ApiToken, Control, ControlError, HttpConfig, HttpError, ListenOn, RenderMetrics, Servers,
 };
+use s3_connector::operations::Operation;
+use serde_json::{Value, json};
 
 use self::client::{Response, get, send};
 
@@ -75,6 +78,11 @@ impl Control for Panel {
 
     async fn resume(&self, import: &str) -> Result<(), ControlError> {
         self.command("resume", import)
+    }
+
+    async fn operate(&self, import: &str, operation: Operation) -> Result<Value, ControlError> {
+        self.command(&format!("{operation:?} of"), import)?;
+        Ok(json!({ "done": true }))
     }
 
     async fn sync(&self, import: &str) -> Result<(), ControlError> {
@@ -328,6 +336,23 @@ async fn a_body_is_small_and_holds_no_parameter_that_would_be_ignored() {
     world.servers.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_takes_its_parameters_and_answers_with_its_summary() {
+    let world = world();
+    let response =
+        world.post("/api/v1/imports/orders/replay", &[], "{\"column\": \"amount\", \"dry_run\": true}").await;
+    assert_eq!((response.status, response.body.as_str()), (200, "{\"done\":true}"));
+    let response = world.post("/api/v1/imports/orders/maintain", &[], "").await;
+    assert_eq!(response.status, 200);
+    let commands = world.commands();
+    assert!(commands[0].contains("Replay") && commands[0].contains("amount") && commands[1].contains("Maintain"));
+    for (path, body) in [("replay", "{\"colum\": 1}"), ("rollback", "{}"), ("maintain", "{\"now\": true}")] {
+        let response = world.post(&format!("/api/v1/imports/orders/{path}"), &[], body).await;
+        assert_eq!((response.status, response.code().as_str()), (400, "bad_parameter"), "{path}");
+    }
+    world.servers.stop().await;
+}
+
 // ------------------------------------------------------------------------------------------------ health
 
 #[tokio::test(flavor = "multi_thread")]
@@ -390,6 +415,7 @@ fn emit_some_events() {
         import: &import,
         seq: 1,
         id: &batch,
+        kind: BatchKind::Ingest,
         files: 1,
         rows: 10,
         rows_quarantined: 2,

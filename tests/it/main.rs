@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod accounting;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod changing_objects;
+#[cfg(test)]
+mod checker;
 #[cfg(test)]
 mod config_errors;
 #[cfg(test)]
@@ -15,9 +21,13 @@ mod demo;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod disk_full;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod evolution;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
@@ -25,9 +35,16 @@ mod formats;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile_s3;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
+#[path = "../power_loss/image.rs"]
+mod image;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod kill_files;
 #[cfg(test)]
 mod kill_loop;
 #[cfg(test)]
@@ -35,10 +52,28 @@ mod listeners;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod mending;
+#[cfg(test)]
+mod poison;
+#[cfg(test)]
+mod power_loss;
+#[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod revisions;
+#[cfg(test)]
+mod s3_tables;
+#[cfg(test)]
 mod second_s3;
+#[cfg(test)]
+#[path = "../power_loss/shim.rs"]
+mod shim;
 #[cfg(test)]
 mod side_by_side;
 #[cfg(test)]
 mod throttle;
+#[cfg(test)]
+mod two_hosts;
+#[cfg(test)]
+#[path = "../faults/workload.rs"]
+mod workload;

@@ -121,7 +121,7 @@ fn measured_run(home: &Home, cloud: &CloudProcess, budget_mib: u64, megabytes: u
 }
 
 /// The most that the process has held at once.
-fn high_water_kib(pid: u32) -> Option<u64> {
+pub fn high_water_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim_end().parse().ok()
@@ -168,7 +168,7 @@ fn summary(stdout: &str, name: &str) -> (u64, u64) {
 }
 
 #[test]
-fn a_large_csv_file_stays_within_the_memory_budget() {
+fn case_19_a_large_csv_file_stays_within_the_memory_budget() {
     let megabytes = csv_megabytes();
     let home = Home::new();
     let rows = write_orders(&home.path("s3/drop/orders/big.csv"), megabytes);
@@ -183,7 +183,7 @@ fn a_large_csv_file_stays_within_the_memory_budget() {
 }
 
 #[test]
-fn eight_imports_at_once_get_to_the_end_with_the_smallest_budget() {
+fn case_19_eight_imports_at_once_get_to_the_end_with_the_smallest_budget() {
     let megabytes = csv_megabytes() / 10;
     let home = Home::new();
     let source = home.path("sample.csv");

@@ -141,7 +141,7 @@ fn an_explosion_of_bad_rows_pauses_the_import_before_it_fills_the_disk() {
     let counts = home.counts("orders");
     assert_eq!((counts.rows, counts.rows_quarantined), (0, 12_000));
     let listed = home.run(cloud.endpoint(), &["quarantine", "ls", "orders"]).expect_code(0).stdout;
-    assert!(listed.contains("orders: 12000 rows in quarantine") && listed.contains("under new keys"), "{listed}");
+    assert!(listed.contains("orders: 12000 rows in quarantine") && listed.contains("quarantine replay"), "{listed}");
 }
 
 #[test]

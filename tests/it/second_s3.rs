@@ -16,16 +16,16 @@ use crate::harness::{CALLER, ENGINES, Home, python, read_table, script};
 const BUCKET: &str = "drop";
 
 /// moto in server mode, with an account of its own. It ends with its standard input, so at the latest with this process.
-struct Moto {
+pub struct Moto {
     child: Child,
-    endpoint: String,
+    pub endpoint: String,
     python: PathBuf,
     recording: PathBuf,
 }
 
 impl Moto {
     /// Says so and returns `None` where the Python packages are not installed.
-    fn start(home: &Home, test: &str) -> Option<Self> {
+    pub fn start(home: &Home, test: &str) -> Option<Self> {
         let python = python(test)?;
         let recording = home.path("requests");
         let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/moto_server.py");
@@ -41,9 +41,14 @@ impl Moto {
     }
 
     /// Uploads what [`Home::put`] has put into [`BUCKET`]; returns how many objects it put.
-    fn upload(&self, home: &Home) -> u64 {
-        let folder = home.path("s3").join(BUCKET);
-        let put = script(&self.python, "put_objects.py", &[&self.endpoint, BUCKET, folder.to_str().expect("UTF-8")]);
+    pub fn upload(&self, home: &Home) -> u64 {
+        self.upload_bucket(home, BUCKET)
+    }
+
+    /// The same for another bucket, which is made.
+    pub fn upload_bucket(&self, home: &Home, bucket: &str) -> u64 {
+        let folder = home.path("s3").join(bucket);
+        let put = script(&self.python, "put_objects.py", &[&self.endpoint, bucket, folder.to_str().expect("UTF-8")]);
         put["objects"].as_u64().expect("a number")
     }
 
@@ -58,16 +63,20 @@ impl Moto {
         }
     }
 
+    /// Each request so far, with its `url` and `headers`.
+    pub fn requests(&self) -> Vec<Value> {
+        let requests = fs::read_to_string(&self.recording).expect("requests");
+        requests.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
     /// The access key id and the service of each request so far, as far as requests were signed.
     fn signatures(&self) -> Vec<(String, String)> {
-        let requests = fs::read_to_string(&self.recording).expect("requests");
-        let signature = |line: &str| {
-            let request: Value = serde_json::from_str(line).expect("JSON");
+        let signature = |request: Value| {
             let scope = request["headers"]["Authorization"].as_str()?.split("Credential=").nth(1)?;
             let parts: Vec<&str> = scope.split('/').collect();
             Some((parts[0].to_owned(), parts[3].to_owned()))
         };
-        requests.lines().filter_map(signature).collect()
+        self.requests().into_iter().filter_map(signature).collect()
     }
 }
 
@@ -161,9 +170,9 @@ fn static_keys_read_too() {
 }
 
 #[test]
-fn awkward_keys_are_read_and_told_exactly() {
+fn case_44_awkward_keys_are_read_and_told_exactly() {
     let home = Home::new();
-    let Some(moto) = Moto::start(&home, "awkward_keys_are_read_and_told_exactly") else { return };
+    let Some(moto) = Moto::start(&home, "case_44_awkward_keys_are_read_and_told_exactly") else { return };
     // A file name has at most 255 bytes, a key at most 1,024.
     let long = ["d".repeat(250), "é".repeat(125), "f".repeat(250), format!("{}.csv", "g".repeat(243))].join("/");
     assert_eq!(long.len(), 1_000);
@@ -201,10 +210,10 @@ fn awkward_keys_are_read_and_told_exactly() {
 }
 
 #[test]
-fn a_listing_of_several_pages_loses_and_repeats_nothing() {
+fn case_42_a_listing_of_several_pages_loses_and_repeats_nothing() {
     const OBJECTS: u64 = 1_200;
     let home = Home::new();
-    let Some(moto) = Moto::start(&home, "a_listing_of_several_pages_loses_and_repeats_nothing") else { return };
+    let Some(moto) = Moto::start(&home, "case_42_a_listing_of_several_pages_loses_and_repeats_nothing") else { return };
     for number in 0..OBJECTS {
         home.put(BUCKET, &format!("orders/{number}.csv"), format!("id\n{number}\n"));
     }
@@ -217,9 +226,9 @@ fn a_listing_of_several_pages_loses_and_repeats_nothing() {
 }
 
 #[test]
-fn an_overwritten_object_is_not_read_again_but_counted() {
+fn case_39_an_overwritten_object_is_not_read_again_but_counted() {
     let home = Home::new();
-    let Some(moto) = Moto::start(&home, "an_overwritten_object_is_not_read_again_but_counted") else { return };
+    let Some(moto) = Moto::start(&home, "case_39_an_overwritten_object_is_not_read_again_but_counted") else { return };
     home.role_connection(&moto.endpoint).datasource("orders", "s3://drop/*.csv", "@auto");
     let files = |home: &Home| {
         let status = home.run(&moto.endpoint, &["status", "--json"]).expect_code(0);

@@ -59,17 +59,17 @@ fn ticks_take_five_five_and_two_of_twelve_files_oldest_first() {
 }
 
 #[test]
-fn a_restart_does_not_defeat_the_cap() {
+fn case_18_a_restart_does_not_defeat_the_cap() {
     let (home, cloud) = home_with_twelve_files("@auto");
     // The first life ends in the middle of its batch, or right after: what it had claimed is claimed again for free.
-    let daemon = Daemon::start(&home, cloud.endpoint(), "60s");
+    let daemon = Daemon::start(&home, cloud.endpoint(), "3600s");
     until("the first claim", || {
         let files = daemon.status("orders")["counts"]["files"].clone();
         (files["claimed"] == 5 || files["ingested"] == 5).then_some(())
     });
     daemon.kill();
     for life in 0..4 {
-        let daemon = Daemon::start(&home, cloud.endpoint(), "60s");
+        let daemon = Daemon::start(&home, cloud.endpoint(), "3600s");
         until("the five files of the tick", || {
             let ingested = daemon.status("orders")["counts"]["files"]["ingested"].as_u64()?;
             assert!(ingested <= 5, "{ingested} files in one tick");
@@ -89,7 +89,8 @@ fn a_restart_does_not_defeat_the_cap() {
     let history = home.history("orders");
     let committed: Vec<_> = history.iter().filter(|batch| batch.state == "committed").collect();
     assert_eq!(committed.iter().map(|batch| batch.files).sum::<u64>(), 5, "{history:?}");
-    assert!(history.iter().all(|batch| batch.files == 5), "{history:?}");
+    // What was being read when the program was killed comes alone.
+    assert!(history.iter().all(|batch| batch.files <= 5), "{history:?}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use connector_core::block::Block;
 use connector_core::error::Failure;
 use connector_core::ports::{DataFileWriter, RowOrigin};
@@ -55,14 +57,21 @@ pub(super) struct WriteJob {
     pub(super) blocks: Vec<Block>,
     /// The insertion date of quarantined rows.
     pub(super) now: Timestamp,
+    /// Ordinals of the only rows that are written, if not all are.
+    pub(super) only: Option<Arc<[u64]>>,
 }
 
 impl WriteJob {
     pub(super) fn run(self, mut writers: Writers, pressed: bool) -> Result<Writers, Failure> {
         let mut first = self.first_row;
         for block in &self.blocks {
-            self.write_good(&mut writers, block, first)?;
-            self.write_rejected(&mut writers, block, first)?;
+            match &self.only {
+                None => {
+                    self.write_good(&mut writers, &block.rows, block.row_ordinals(first).collect())?;
+                    self.write_rejected(&mut writers, block, first)?;
+                }
+                Some(only) => self.write_wanted(&mut writers, block, first, only)?,
+            }
             first += block.records;
         }
         if pressed {
@@ -71,16 +80,24 @@ impl WriteJob {
         Ok(writers)
     }
 
-    fn write_good(&self, writers: &mut Writers, block: &Block, first: u64) -> Result<(), Failure> {
-        if block.rows.num_rows() == 0 {
+    fn write_good(&self, writers: &mut Writers, rows: &RecordBatch, ordinals: Vec<u64>) -> Result<(), Failure> {
+        if ordinals.is_empty() {
             return Ok(());
         }
         let writer = match &mut writers.table {
             Some(writer) => writer,
             none => none.insert(self.ports.table.open_writer(&self.schema)?),
         };
-        let ordinals: Vec<u64> = block.row_ordinals(first).collect();
-        writer.write(&block.rows, &self.origin, &ordinals)
+        writer.write(rows, &self.origin, &ordinals)
+    }
+
+    fn write_wanted(&self, writers: &mut Writers, block: &Block, first: u64, only: &[u64]) -> Result<(), Failure> {
+        let is_wanted = block.wanted_rows(first, only);
+        let ordinals = block.row_ordinals(first).zip(&is_wanted).filter(|(_, is)| **is).map(|(ordinal, _)| ordinal);
+        let ordinals: Vec<u64> = ordinals.collect();
+        let rows = filter_record_batch(&block.rows, &BooleanArray::from(is_wanted))
+            .map_err(|error| Failure::bug("replayed_rows", format!("rows cannot be chosen: {error}")))?;
+        self.write_good(writers, &rows, ordinals)
     }
 
     fn write_rejected(&self, writers: &mut Writers, block: &Block, first: u64) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! The open batch: which files are decoded, how each ended, what is staged.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use connector_core::commit::Event;
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{BatchClaimed, GuardTripped, emit_file_result};
 use connector_core::guard;
-use connector_core::ids::{BatchId, BatchSeq, BatchUuid};
+use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ObjectVersionId};
 use connector_core::object::ObjectRef;
 use connector_core::outcome::{concerns_import, outcome_of};
-use connector_core::ports::{ClaimedBatch, FileOutcome, FileResult, StagedBatch, StagedFile};
+use connector_core::ports::{
+    ClaimedBatch, FileOutcome, FileResult, OpenBatch, RevisionBatch, StagedBatch, StagedFile, StagedRemoval, Superseded,
+};
 use connector_core::quarantine;
+use connector_core::revision::BatchKind;
 use connector_core::status::ImportState;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -27,9 +31,13 @@ pub(super) struct OpenWork {
     pub(super) seq: BatchSeq,
     pub(super) uuid: BatchUuid,
     pub(super) id: BatchId,
+    pub(super) kind: BatchKind,
     /// In claim order. Empty for a batch that an earlier generation staged.
     pub(super) files: Vec<ObjectRef>,
     results: Vec<Option<FileResult>>,
+    /// Of a replay, by place in the batch: the rows that lie in quarantine.
+    pub(super) only: Vec<Arc<[u64]>>,
+    supersedes: Vec<(ObjectVersionId, Superseded)>,
     /// Bytes and time that inspecting each file took.
     inspections: Vec<(u64, Duration)>,
     pub(super) plan: BatchPlan,
@@ -38,7 +46,7 @@ pub(super) struct OpenWork {
     pub(super) claimed_at: Timestamp,
     pub(super) staged: Option<StagedBatch>,
     /// Why the guard does not let it in.
-    refused: Option<Failure>,
+    pub(super) refused: Option<Failure>,
     pub(super) staged_at: Instant,
     /// Once it has landed.
     pub(super) table_version: u64,
@@ -52,6 +60,9 @@ impl OpenWork {
             seq: batch.seq,
             uuid: batch.uuid,
             id: batch.id,
+            kind: BatchKind::Ingest,
+            only: Vec::new(),
+            supersedes: batch.supersedes,
             results: vec![None; batch.files.len()],
             inspections: vec![(0, Duration::ZERO); batch.files.len()],
             plan: BatchPlan::new(batch.files.len()),
@@ -64,6 +75,18 @@ impl OpenWork {
             table_version: 0,
             on_demand,
         }
+    }
+
+    pub(super) fn revision(batch: &RevisionBatch, now: Timestamp) -> Self {
+        let files = batch.files.iter().map(|(file, _)| file.clone()).collect();
+        let claimed =
+            ClaimedBatch { seq: batch.seq, uuid: batch.uuid, id: batch.id.clone(), files, supersedes: Vec::new() };
+        Self { kind: batch.kind, ..Self::new(claimed, false, now) }
+    }
+
+    /// By place in the batch: how the file has ended, if it has.
+    pub(super) fn all_results(&self) -> &[Option<FileResult>] {
+        &self.results
     }
 
     /// The key of a result's object; for a batch of an earlier generation the id of its version has to do.
@@ -81,6 +104,28 @@ impl OpenWork {
         self.inspections[ordinal] = (bytes, duration);
     }
 
+    /// Earlier versions that these files take the place of: their rows leave quarantine with this batch.
+    fn superseded_by(&self, results: &mut Vec<FileResult>) -> StagedRemoval {
+        let committed: HashSet<ObjectVersionId> =
+            results.iter().filter(|result| result.outcome.is_committed()).map(|result| result.id).collect();
+        let superseded: Vec<Superseded> = self
+            .supersedes
+            .iter()
+            .filter(|(by, _)| committed.contains(by))
+            .map(|(_, superseded)| *superseded)
+            .collect();
+        if superseded.is_empty() {
+            return StagedRemoval::Nothing;
+        }
+        results.extend(superseded.iter().map(|superseded| FileResult {
+            id: superseded.id,
+            outcome: FileOutcome::Superseded { rows_quarantined: superseded.rows },
+            bytes: 0,
+            duration_ms: 0,
+        }));
+        StagedRemoval::Versions(superseded.into_iter().map(|superseded| superseded.id).collect())
+    }
+
     fn settled_results(&self) -> Vec<FileResult> {
         self.results.iter().flatten().cloned().collect()
     }
@@ -91,9 +136,10 @@ impl ConnectionActor {
     pub(super) fn take_over_open_batch(&mut self) {
         let Some(open) = self.record.as_ref().and_then(|record| record.open_batch.clone()) else { return };
         let now = self.world.clock.now();
-        let mut work =
-            OpenWork::new(ClaimedBatch { seq: open.seq, uuid: open.uuid, id: open.id, files: Vec::new() }, false, now);
-        work.staged = open.staged;
+        let OpenBatch { seq, uuid, id, kind, staged } = open;
+        let claimed = ClaimedBatch { seq, uuid, id, files: Vec::new(), supersedes: Vec::new() };
+        let mut work = OpenWork { kind, ..OpenWork::new(claimed, false, now) };
+        work.staged = staged;
         self.open = Some(work);
     }
 
@@ -102,11 +148,12 @@ impl ConnectionActor {
             import: &self.labels,
             seq: batch.seq,
             id: &batch.id,
+            kind: BatchKind::Ingest,
             files: batch.files.len(),
             bytes: batch.files.iter().map(|file| file.size).sum(),
         }
         .emit();
-        let event = Event::Claimed { seq: batch.seq, uuid: batch.uuid };
+        let event = Event::Claimed { seq: batch.seq, uuid: batch.uuid, kind: BatchKind::Ingest };
         self.open = Some(OpenWork::new(batch, on_demand, self.world.clock.now()));
         let action = self.machine.on(event);
         self.perform(action, ctx);
@@ -114,6 +161,9 @@ impl ConnectionActor {
 
     /// Has the claimed files read, once schema and tables are there.
     pub(super) fn decode_batch(&mut self, ctx: &mut Context<Self>) {
+        if self.open.as_ref().is_some_and(|open| matches!(open.kind, BatchKind::Rollback | BatchKind::Expiry)) {
+            return self.stage_removal(ctx);
+        }
         self.refuse_excluded();
         if self.table.reference.is_none() && !self.unread_files().is_empty() {
             self.infer_columns();
@@ -125,8 +175,10 @@ impl ConnectionActor {
     /// Files that an edited configuration keeps out since they were listed: a later listing admits them again if it is
     /// edited back.
     fn refuse_excluded(&mut self) {
+        // Whoever replays asks for these very files.
+        let chosen = self.open.as_ref().is_some_and(|open| open.kind == BatchKind::Replay);
         for object in self.unread_files() {
-            let message = if !self.spec.selects(&object.key, object.last_modified) {
+            let message = if !chosen && !self.spec.selects(&object.key, object.last_modified) {
                 "IMPORT_BUCKET_URI or IMPORT_FROM_TIMESTAMP keeps it out since it was listed"
             } else if self.spec.format_of(&object.key).is_none() {
                 "neither IMPORT_FORMAT nor the key's suffix tells its format"
@@ -194,7 +246,12 @@ impl ConnectionActor {
         if open.results.iter().any(Option::is_none) {
             return;
         }
-        if !open.results.iter().flatten().any(|result| result.outcome.is_committed()) {
+        let commits = match open.kind {
+            // What was staged for nothing is discarded with its lanes.
+            BatchKind::Replay => true,
+            _ => open.results.iter().flatten().any(|result| result.outcome.is_committed()),
+        };
+        if !commits {
             let action = self.machine.on(Event::Decoded { commit: false });
             return self.perform(action, ctx);
         }
@@ -220,7 +277,15 @@ impl ConnectionActor {
     /// Ends the open batch in the ledger without a commit.
     pub(super) fn settle_batch(&mut self, ctx: &mut Context<Self>) {
         let Some(open) = self.open.as_ref() else { return };
-        let (seq, results) = (open.seq, open.settled_results());
+        let mut results = open.settled_results();
+        if open.kind != BatchKind::Ingest {
+            // A file that hung or killed its reader is remembered, whatever it was read for.
+            results.retain(|result| !result.outcome.is_committed());
+        }
+        let seq = open.seq;
+        if open.kind != BatchKind::Ingest && results.is_empty() {
+            return self.give_back(seq, ctx);
+        }
         let (ledger, import, now) = (Arc::clone(&self.ports.ledger), self.import().clone(), self.world.clock.now());
         self.tasks.spawn("settle", ctx.address(), async move {
             LedgerAnswered::Closed(ledger.settle(&import, seq, &results, now).await)
@@ -253,6 +318,7 @@ impl Handler<FileDecoded> for ConnectionActor {
         let Some(object) = open.and_then(|open| open.files.get(message.ordinal)).cloned() else { return };
         let outcome = match message.result {
             Ok(rows) => match self.open.as_ref() {
+                Some(open) if open.kind == BatchKind::Replay => FileOutcome::Replayed { rows: rows.table },
                 Some(open) => open.plan.outcome(message.ordinal, rows),
                 None => return,
             },
@@ -279,6 +345,9 @@ impl Handler<BatchClosed> for ConnectionActor {
         let results = open.settled_results();
         if let Err(failure) = rows_agree(&results, &files) {
             return self.end(failure, ctx);
+        }
+        if open.kind == BatchKind::Replay {
+            return self.close_replay(results, files, ctx);
         }
         let (limits, record) = (self.spec.guard, self.record.as_ref());
         let waived = record.is_some_and(|record| record.guard_waived);
@@ -309,7 +378,7 @@ fn rows_agree(results: &[FileResult], files: &DataFiles) -> Result<(), Failure> 
 
 impl ConnectionActor {
     /// What is staged is final from here on.
-    fn freeze_batch(&mut self, results: Vec<FileResult>, files: DataFiles, ctx: &mut Context<Self>) {
+    fn freeze_batch(&mut self, mut results: Vec<FileResult>, files: DataFiles, ctx: &mut Context<Self>) {
         let Some(open) = self.open.as_mut() else { return };
         let rows_in = |files: &[StagedFile]| files.iter().map(|file| file.rows).sum();
         let added = open.plan.added();
@@ -321,9 +390,36 @@ impl ConnectionActor {
         };
         let (rows, rows_quarantined) = (rows_in(&files.table), rows_in(&files.quarantine));
         let DataFiles { table: files, quarantine } = files;
-        open.staged = Some(StagedBatch { files, quarantine, results, rows, rows_quarantined, added, quarantine_added });
+        let quarantine_removes = match open.kind {
+            BatchKind::Replay => StagedRemoval::Moved,
+            _ => open.superseded_by(&mut results),
+        };
+        open.staged = Some(StagedBatch {
+            files,
+            quarantine,
+            results,
+            rows,
+            rows_quarantined,
+            added,
+            quarantine_added,
+            removes: StagedRemoval::Nothing,
+            quarantine_removes,
+        });
         let action = self.machine.on(Event::Decoded { commit: true });
         self.perform(action, ctx);
+    }
+
+    /// Every file of a replay was read: commits the rows that fit by now, if there are any.
+    fn close_replay(&mut self, mut results: Vec<FileResult>, files: DataFiles, ctx: &mut Context<Self>) {
+        if !self.count_replayed() {
+            if let Some(appender) = self.appender() {
+                appender.do_send(DiscardFiles { files });
+            }
+            let action = self.machine.on(Event::Decoded { commit: false });
+            return self.perform(action, ctx);
+        }
+        results.retain(|result| result.outcome.rows() > 0 || !result.outcome.is_committed());
+        self.freeze_batch(results, files, ctx);
     }
 
     /// The guard has tripped: nothing of the batch is stored, and the import waits for somebody to look.
@@ -340,7 +436,7 @@ impl ConnectionActor {
 
     /// Gives the refused batch back and pauses the import, durably.
     pub(super) fn trip_guard(&mut self, seq: BatchSeq, ctx: &mut Context<Self>) {
-        let Some(failure) = self.open.take().and_then(|open| open.refused) else {
+        let Some(failure) = self.open.as_ref().and_then(|open| open.refused.clone()) else {
             return self.end(Failure::bug("nothing_refused", "the guard tripped without a batch"), ctx);
         };
         self.pace.pause();
@@ -348,7 +444,6 @@ impl ConnectionActor {
         if let Some(record) = self.record.as_mut() {
             (record.paused, record.guard_reason) = (true, Some(failure.message.clone()));
         }
-        self.syncs.end(&Err(failure.clone()));
         self.set_state(ImportState::Paused, Some(&failure));
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         self.tasks.spawn("trip guard", ctx.address(), async move {

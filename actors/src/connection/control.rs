@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Handler, ResponseFuture};
 use connector_core::error::Failure;
+use connector_core::events::RereadTripped;
+use connector_core::ports::Reread;
 use connector_core::status::ImportState;
 use tokio::sync::oneshot;
 
@@ -22,8 +24,13 @@ pub(super) struct PauseWish {
 impl PauseWish {
     /// The guard pauses the import: what was wished before is over, and nothing else is stored until that is.
     pub(super) fn begin_trip(&mut self) {
-        self.wanted = None;
+        self.forget();
         self.storing = true;
+    }
+
+    /// The ledger's word holds again.
+    pub(super) fn forget(&mut self) {
+        self.wanted = None;
     }
 
     /// Whether somebody wants the import to go on.
@@ -87,7 +94,8 @@ impl ConnectionActor {
     pub(super) fn paused_failure(&self) -> Failure {
         let by_guard = self.record.as_ref().and_then(|record| record.guard_reason.as_deref());
         if let Some(reason) = by_guard.filter(|_| self.pause.wanted.is_none()) {
-            return Failure::data("too_many_bad_rows", reason);
+            let code = if Reread::is_reason(reason) { "reread" } else { "too_many_bad_rows" };
+            return Failure::data(code, reason);
         }
         let import = self.import();
         let message =
@@ -98,13 +106,30 @@ impl ConnectionActor {
     /// Somebody resumes what the guard has paused: the next batch is not judged.
     pub(super) fn waive_guard(&mut self) {
         if let Some(record) = self.record.as_mut() {
-            record.guard_waived |= record.guard_reason.take().is_some();
+            record.guard_waived |= record.guard_reason.take().is_some_and(|reason| !Reread::is_reason(&reason));
             record.paused = false;
         }
     }
 
+    /// Most objects have new versions: the ledger has paused the import.
+    pub(super) fn pause_for_reread(&mut self, reread: Reread) {
+        RereadTripped { import: &self.labels, files: reread.files, ingested: reread.ingested }.emit();
+        let failure = reread.failure(self.import().as_str());
+        self.pace.pause();
+        self.pause.forget();
+        if let Some(record) = self.record.as_mut() {
+            (record.paused, record.guard_reason) = (true, Some(failure.message.clone()));
+        }
+        self.syncs.end(&Err(failure.clone()));
+        self.set_state(ImportState::Paused, Some(&failure));
+    }
+
     /// The pause by the guard is durable. What was wished meanwhile comes after it.
     pub(super) fn guard_tripped(&mut self, ctx: &mut Context<Self>) {
+        // Whoever waits may end the process as soon as he hears of it.
+        if let Some(failure) = self.open.take().and_then(|open| open.refused) {
+            self.syncs.end(&Err(failure));
+        }
         self.pause.storing = false;
         self.store_wish(ctx);
         self.batch_closed_without_commit(ctx);
@@ -151,6 +176,7 @@ impl Handler<Drain> for ConnectionActor {
     fn handle(&mut self, message: Drain, ctx: &mut Self::Context) {
         self.pace.drain();
         self.syncs.end(&Err(Failure::transient("stopped", "the program is stopping; sync again after its restart")));
+        self.requests.end(&Failure::transient("stopped", "the program is stopping; ask again after its restart"));
         if self.open.is_none() {
             return self.finish(ctx);
         }

@@ -11,6 +11,7 @@ use connector_core::ids::{BatchId, BatchUuid};
 use connector_core::pace::{FIRST_SCAN_GRACE, Step};
 use connector_core::ports::{ClaimAnswer, FileOutcome, FileResult};
 use connector_core::status::ImportState;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -49,7 +50,8 @@ impl SyncWaiters {
                 FileOutcome::Quarantined { .. } => self.summary.files_quarantined += 1,
                 FileOutcome::Failed { .. } => self.summary.files_failed += 1,
                 FileOutcome::Deferred { .. } => self.summary.files_deferred += 1,
-                FileOutcome::Gone { .. } => {}
+                // The others are none of a sync.
+                _ => {}
             }
         }
     }
@@ -68,6 +70,9 @@ impl ConnectionActor {
             let duration = tick.started.elapsed();
             TickFinished { import: &self.labels, batches: 1, files: tick.files, duration }.emit();
         }
+        if self.recovered && !self.requests.gives_way() && self.go_on_with_requests(ctx) {
+            return;
+        }
         let steps = if std::mem::replace(&mut self.recovered, true) {
             self.pace.batch_ended()
         } else {
@@ -78,6 +83,7 @@ impl ConnectionActor {
             }
             let by_guard = failure.filter(|failure| failure.class == ErrorClass::Data);
             self.set_state(if paused { ImportState::Paused } else { ImportState::Running }, by_guard.as_ref());
+            Self::watch_maintenance(ctx);
             ctx.run_later(FIRST_SCAN_GRACE, |actor, ctx| {
                 let steps = actor.pace.grace_over();
                 actor.follow(steps, ctx);
@@ -85,6 +91,7 @@ impl ConnectionActor {
             self.pace.recovered(paused, self.born.elapsed())
         };
         self.follow(steps, ctx);
+        self.try_requests(ctx);
     }
 
     pub(super) fn follow(&mut self, steps: Vec<Step>, ctx: &mut Context<Self>) {
@@ -128,12 +135,15 @@ impl ConnectionActor {
 
     fn claim(&mut self, limit: ClaimLimit, ctx: &mut Context<Self>) {
         let now = self.world.clock.now();
-        let unix_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        let id = BatchId::from_parts(unix_ms, self.random.u128(..));
+        let id = self.mint_batch_id(now);
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         self.tasks.spawn("claim", ctx.address(), async move {
             LedgerAnswered::Claimed(ledger.claim(&import, limit, BatchUuid::mint(), id, now).await)
         });
+    }
+
+    pub(super) fn mint_batch_id(&mut self, now: Timestamp) -> BatchId {
+        BatchId::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), self.random.u128(..))
     }
 
     pub(super) fn claimed(&mut self, answer: ClaimAnswer, ctx: &mut Context<Self>) {
@@ -144,12 +154,13 @@ impl ConnectionActor {
         let now = self.world.clock.now();
         let tick_ends_in =
             answer.tick_ends_at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
-        let steps = self.pace.claimed(answer.batch.is_some(), tick_ends_in);
+        let steps = self.pace.claimed(answer.batch.is_some(), tick_ends_in, answer.free_left);
         if let Some(batch) = answer.batch {
             self.tick = tick_ends_in.map(|_| OpenTick { started: Instant::now(), files: batch.files.len() });
             self.begin_batch(batch, tick_ends_in.is_none(), ctx);
         }
         self.follow(steps, ctx);
+        self.try_requests(ctx);
     }
 
     fn scan_failed(&mut self, failure: Failure, pages: u64, ctx: &mut Context<Self>) {
@@ -187,7 +198,9 @@ impl Handler<ScanEnded> for ConnectionActor {
             at: self.world.clock.now(),
         }
         .emit();
-        if self.state == ImportState::Degraded {
+        if let Some(reread) = summary.reread {
+            self.pause_for_reread(reread);
+        } else if self.state == ImportState::Degraded {
             self.set_state(ImportState::Running, None);
         }
         let steps = self.pace.scan_done();

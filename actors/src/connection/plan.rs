@@ -2,6 +2,7 @@
 //! what the files bring, holds for the whole batch before a row is read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Context, Handler};
 use connector_core::binding::bind;
@@ -11,6 +12,7 @@ use connector_core::evolve::{FilePlan, FileShape, Planner};
 use connector_core::guard::NO_ROW_FITS;
 use connector_core::outcome::concerns_import;
 use connector_core::ports::{AddedColumn, FileOutcome, ReferenceFile};
+use connector_core::revision::BatchKind;
 use connector_core::schema::TableSchema;
 
 use super::ConnectionActor;
@@ -61,6 +63,11 @@ impl BatchPlan {
             Arc::make_mut(plan).bound.widen(schema.columns.len());
         }
         (self.schema, self.added) = (Some(Arc::new(schema)), added);
+    }
+
+    /// Whether the file goes to quarantine as a whole.
+    fn is_unfit(&self, ordinal: usize) -> bool {
+        self.files.get(ordinal).and_then(Option::as_ref).is_some_and(|plan| !plan.causes.is_empty())
     }
 
     /// How a file ended whose rows are all with the AppenderActor.
@@ -162,6 +169,11 @@ impl ConnectionActor {
             let (Some(open), Some(children)) = (self.open.as_ref(), self.children.as_ref()) else { return };
             let Some(format) = self.spec.format_of(&object.key) else { continue };
             let Some(ordinal) = open.files.iter().position(|file| file.id == object.id) else { continue };
+            // What does not fit as a whole has no row that would move.
+            if open.kind == BatchKind::Replay && open.plan.is_unfit(ordinal) {
+                self.record_result(&object, FileOutcome::Replayed { rows: 0 }, 0, Duration::ZERO);
+                continue;
+            }
             let (Some(schema), Some(Some(plan))) = (open.plan.schema.as_ref(), open.plan.files.get(ordinal)) else {
                 return self.end(Failure::bug("no_plan", "a file was to be decoded without a plan"), ctx);
             };
@@ -177,6 +189,7 @@ impl ConnectionActor {
                 dialect: dialect_of(&dialect, plan),
                 reference: Arc::clone(&reference),
                 now: open.claimed_at,
+                only: open.only.get(ordinal).cloned(),
             });
         }
         self.close_if_complete(ctx);

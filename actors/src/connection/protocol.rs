@@ -7,7 +7,8 @@ use connector_core::commit::{Action, Event};
 use connector_core::error::Failure;
 use connector_core::events::{BatchAbandoned, BatchCommitted as Landed, BatchSettled, CommitUnsettled, SchemaEvolved};
 use connector_core::ids::BatchSeq;
-use connector_core::ports::{CommitAnswer, TableCommit};
+use connector_core::ports::{CommitAnswer, Removal, StagedBatch, StagedRemoval, TableCommit};
+use connector_core::revision::BatchKind;
 
 use super::batch::OpenWork;
 use super::{ConnectionActor, LedgerAnswered};
@@ -20,6 +21,8 @@ impl ConnectionActor {
     pub(super) fn perform(&mut self, action: Action, ctx: &mut Context<Self>) {
         match action {
             Action::Await => self.ready(ctx),
+            // Of batches that are decoded ahead, which this actor does not claim.
+            Action::Wait => {}
             Action::Decode => self.decode_batch(ctx),
             Action::Stage { .. } => self.stage_batch(ctx),
             Action::CheckStaged { .. } => self.check_staged(ctx),
@@ -31,7 +34,9 @@ impl ConnectionActor {
             Action::TripGuard { seq } => self.trip_guard(seq, ctx),
             Action::Settle { .. } => self.settle_batch(ctx),
             Action::Stop(mut failure) => {
-                failure.message = format!("table {}: {}", self.ports.table.location(), failure.message);
+                let import = self.import().as_str();
+                failure.message =
+                    format!("table {}: {}", self.ports.table.location(), failure.message.replace("NAME", import));
                 self.end(failure, ctx);
             }
         }
@@ -47,7 +52,9 @@ impl ConnectionActor {
         let staged = self.open.as_ref().and_then(|open| open.staged.as_ref());
         match (staged, self.appender()) {
             (Some(staged), Some(appender)) => {
-                let files = DataFiles { table: staged.files.clone(), quarantine: staged.quarantine.clone() };
+                // What has landed is not needed any more.
+                let quarantine = if self.machine.quarantine_landed() { Vec::new() } else { staged.quarantine.clone() };
+                let files = DataFiles { table: staged.files.clone(), quarantine };
                 appender.do_send(CheckStaged { generation: self.generation, files });
             }
             _ => self.end(Failure::bug("nothing_staged", "there is no staged batch to look at"), ctx),
@@ -64,11 +71,26 @@ impl ConnectionActor {
                 let columns = staged.added.iter().map(|added| added.column.clone()).collect();
                 (staged.files.clone(), columns, Some(open.seq - 1))
             }
-            Which::Quarantine => (staged.quarantine.clone(), staged.quarantine_added.clone(), None),
+            Which::Quarantine => {
+                let after = Some(self.machine.quarantine_after());
+                (staged.quarantine.clone(), staged.quarantine_added.clone(), after)
+            }
         };
         let (seq, batch_uuid) = (open.seq, open.uuid);
-        let commit = TableCommit { import: record.uuid, seq, batch_uuid, after, files, add_columns };
-        appender.do_send(CommitBatch { generation: self.generation, which, commit });
+        let staged_removal = match which {
+            Which::Table => &staged.removes,
+            Which::Quarantine => &staged.quarantine_removes,
+        };
+        let (mut remove, mut moved) = (Removal::Nothing, Vec::new());
+        match staged_removal {
+            StagedRemoval::Nothing => {}
+            StagedRemoval::Versions(versions) => remove = Removal::Versions(versions.iter().copied().collect()),
+            StagedRemoval::DataFiles(paths) => remove = Removal::DataFiles(paths.clone()),
+            StagedRemoval::Moved => moved.clone_from(&staged.files),
+        }
+        let batch = open.id.clone();
+        let commit = TableCommit { import: record.uuid, seq, batch_uuid, batch, after, files, add_columns, remove };
+        appender.do_send(CommitBatch { generation: self.generation, which, commit, moved });
     }
 
     fn finalise_batch(&mut self, seq: BatchSeq, table_version: u64, ctx: &mut Context<Self>) {
@@ -86,6 +108,11 @@ impl ConnectionActor {
             let reason = "it was interrupted before it could be committed";
             BatchAbandoned { import: &self.labels, seq, id: &open.id, reason }.emit();
         }
+        self.give_back(seq, ctx);
+    }
+
+    /// Ends the open batch in the ledger as if it had never been claimed.
+    pub(super) fn give_back(&mut self, seq: BatchSeq, ctx: &mut Context<Self>) {
         self.open = None;
         let (ledger, import) = (Arc::clone(&self.ports.ledger), self.import().clone());
         self.tasks
@@ -94,7 +121,7 @@ impl ConnectionActor {
 
     pub(super) fn batch_staged(&mut self, ctx: &mut Context<Self>) {
         let staged = self.open.as_ref().and_then(|open| open.staged.as_ref());
-        let quarantine = staged.is_some_and(|staged| !staged.quarantine.is_empty());
+        let quarantine = staged.is_some_and(StagedBatch::touches_quarantine);
         let action = self.machine.on(Event::Staged { quarantine });
         self.perform(action, ctx);
     }
@@ -117,7 +144,9 @@ impl ConnectionActor {
     fn take_effect(&mut self, open: &OpenWork) {
         let results = Self::results_of(open);
         self.emit_results(open, &results);
-        if let Some(record) = self.record.as_mut() {
+        self.upkeep.committed();
+        self.note_revision(&open.id, open.kind);
+        if let Some(record) = self.record.as_mut().filter(|_| open.kind == BatchKind::Ingest) {
             record.guard_waived = false;
             record.streak = record.streak.after(&results);
         }
@@ -130,6 +159,7 @@ impl ConnectionActor {
             import: &self.labels,
             seq: open.seq,
             id: &open.id,
+            kind: open.kind,
             files: results.iter().filter(|result| result.outcome.is_committed()).count(),
             rows: staged.map_or(0, |staged| staged.rows),
             rows_quarantined: staged.map_or(0, |staged| staged.rows_quarantined),

@@ -11,7 +11,7 @@ use connector_decode::text::TextDecoder;
 use futures::future::{Either, select};
 use futures::{StreamExt, TryStreamExt};
 
-use super::fetch::{Part, Parts, Task};
+use super::fetch::{Part, Parts, Task, lost_over};
 use super::file_job::FileJob;
 use super::sizing::Sizing;
 use crate::credit::Credit;
@@ -47,8 +47,10 @@ impl<'a> BlockQueue<'a> {
             let credit = if index == last { credit.take() } else { None };
             let text = raw.bytes.len() as u64;
             let (pool, decoder) = (self.job.reader.world.pool.clone(), Arc::clone(&self.decoder));
+            let uri = self.job.object().uri();
             let decode = async move {
-                pool.run(move || decoder.decode(&raw)).await.unwrap_or_else(|lost| Err(Failure::from(lost)))
+                let decoded = pool.run_watched(move || decoder.decode(&raw)).await;
+                decoded.unwrap_or_else(|lost| Err(lost_over(&uri, lost)))
             };
             let task = Task::spawn(&self.job.reader.world.io, decode);
             self.decoding.push_back(Decoding { task, text, credit });

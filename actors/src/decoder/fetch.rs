@@ -9,6 +9,7 @@ use bytes::Bytes;
 use connector_core::error::Failure;
 use connector_core::object::ObjectRef;
 use connector_core::ports::ObjectSource;
+use connector_decode::JobLost;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 
 use super::sizing::PartSize;
@@ -96,16 +97,19 @@ impl Reader {
         }
     }
 
-    /// Runs a job on the CPU pool. A panic is the file's fault: class `Data`.
+    /// Runs a job on the CPU pool. A panic is the file's fault: class `Data`. A job that hangs is given up.
     pub(super) async fn on_pool<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        self.world.pool.run(job).await.map_err(|lost| {
-            let Failure { class, code, message } = Failure::from(lost);
-            Failure::new(class, code, format!("{}: {message}", self.object.uri()))
-        })
+        self.world.pool.run_watched(job).await.map_err(|lost| lost_over(&self.object.uri(), lost))
     }
+}
+
+/// Why a job on a file has no result.
+pub(super) fn lost_over(uri: &str, lost: JobLost) -> Failure {
+    let Failure { class, code, message } = Failure::from(lost);
+    Failure::new(class, code, format!("{uri}: {message}"))
 }
 
 /// Work on a task of its own, given up with the file that wanted it.

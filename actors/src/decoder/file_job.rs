@@ -10,6 +10,7 @@ use connector_core::ports::RowOrigin;
 use connector_core::spec::Format;
 
 use super::fetch::Reader;
+use super::probe::{ProbeJob, settings_of};
 use super::{parquet_file, parquet_source, sizing, text_file};
 use crate::appender::AppenderActor;
 use crate::credit::{Credit, ReaderTurn};
@@ -33,6 +34,17 @@ impl FileJob {
         let spooled = self.file.format == Format::Parquet
             && !parquet_source::fits_memory(self.object().size, self.largest_request());
         spooled.then(|| self.reader.world.credit.queue_for_reader())
+    }
+
+    /// How a process of its own is to read it.
+    pub(super) fn probe(&self) -> ProbeJob {
+        ProbeJob {
+            size: self.object().size,
+            format: self.file.format,
+            csv: settings_of(&self.file.dialect),
+            schema: Some(Arc::clone(&self.file.schema)),
+            memory: self.reader.world.credit.usage().1,
+        }
     }
 
     /// Reads, decodes and stages the file; leaves no row behind if it fails. Returns rows and bytes read.
@@ -79,12 +91,21 @@ impl FileJob {
         blocks: Vec<Block>,
         credit: Vec<Credit>,
     ) -> Result<(), FileError> {
-        let first_row = rows.total();
+        let (first_row, before) = (rows.records, *rows);
         for block in &blocks {
-            rows.table += block.rows.num_rows() as u64;
-            rows.quarantine += block.rejected.len() as u64;
+            match &self.file.only {
+                None => {
+                    rows.table += block.rows.num_rows() as u64;
+                    rows.quarantine += block.rejected.len() as u64;
+                }
+                Some(only) => {
+                    let wanted = block.wanted_rows(rows.records, only);
+                    rows.table += wanted.into_iter().filter(|is| *is).count() as u64;
+                }
+            }
+            rows.records += block.records;
         }
-        if rows.total() == first_row {
+        if (rows.table, rows.quarantine) == (before.table, before.quarantine) {
             return Ok(());
         }
         let message = StageBlocks {
@@ -101,6 +122,7 @@ impl FileJob {
             blocks,
             credit,
             now: self.file.now,
+            only: self.file.only.clone(),
         };
         let staged = self.appender.send(message).await.map_err(appender_gone).flatten();
         staged.map_err(|failure| FileError { failure, fatal: true })

@@ -12,21 +12,37 @@ use connector_decode::{infer, ndjson};
 
 use super::content::{self, Content};
 use super::fetch::Reader;
+use super::gate::{self, Gate};
 use super::inspection::is_without_records;
+use super::probe::ProbeJob;
 use super::sample::TextSample;
-use crate::messages::decoding::{InferColumns, InferredColumns};
+use crate::messages::decoding::{FileError, InferColumns, InferredColumns};
 
 /// Tries the files in order, each with a reader of its own. The error has one failure for each file that was tried;
 /// what is not the file's fault ends the search. A file in which nothing is has the code `no_records`.
 pub(super) async fn first_columns(
     message: InferColumns,
     reader_of: impl Fn(ObjectRef) -> Reader,
+    gate: &Gate,
 ) -> Result<InferredColumns, Vec<Failure>> {
     let (names_only, settings) = (message.schema.is_some(), Arc::new(message.csv));
     let mut failures = Vec::new();
     for (object, format) in message.files {
         let reader = reader_of(object);
-        match columns(&reader, format, &settings, names_only).await {
+        let (csv, schema) = (&settings, &message.schema);
+        let job = || ProbeJob {
+            size: reader.object.size,
+            format,
+            csv: csv.as_ref().clone(),
+            schema: schema.clone(),
+            memory: reader.world.credit.usage().1,
+        };
+        let found = match gate.admit(&reader, job).await {
+            Ok(()) => columns(&reader, format, &settings, names_only).await.map_err(FileError::from),
+            Err(error) => Err(error),
+        };
+        gate.leave(&reader.object, &found);
+        match found.map_err(|error| gate::ends_search(gate::judged(&reader.object, error).failure)) {
             Ok(inferred) => return Ok(inferred),
             Err(failure) => {
                 let data = failure.class == ErrorClass::Data;

@@ -1,5 +1,6 @@
 //! Fetching a Parquet file: whole, into memory or, if it is large, into an unlinked spool file; or only its ends.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,7 +38,8 @@ pub(super) async fn whole(reader: &Reader) -> Result<(ParquetSource, Option<Cred
     if fits_memory(reader.object.size, reader.world.credit.largest_request()) {
         in_memory(reader).await
     } else {
-        spooled(reader).await
+        let file = spool(reader).await?;
+        Ok((ParquetSource::File(file, reader.object.size), None))
     }
 }
 
@@ -47,7 +49,8 @@ async fn in_memory(reader: &Reader) -> Result<(ParquetSource, Option<Credit>), F
     Ok((ParquetSource::Bytes(bytes), Some(credit)))
 }
 
-async fn spooled(reader: &Reader) -> Result<(ParquetSource, Option<Credit>), Failure> {
+/// The whole object in an unlinked file.
+pub(super) async fn spool(reader: &Reader) -> Result<Arc<File>, Failure> {
     let mut spool = open_spool(reader).await?;
     let length = (reader.world.credit.largest_request() / 4).clamp(MIN_PART_BYTES, PART_BYTES);
     let mut incoming = reader.parts(move || PartSize { bytes: length, cost: length });
@@ -58,7 +61,7 @@ async fn spooled(reader: &Reader) -> Result<(ParquetSource, Option<Credit>), Fai
         drop(credit);
         offset += length;
     }
-    Ok((ParquetSource::File(spool.into_file(), offset), None))
+    Ok(spool.into_file())
 }
 
 async fn open_spool(reader: &Reader) -> Result<Spool, Failure> {

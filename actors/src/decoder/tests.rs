@@ -2,27 +2,47 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::clock::SystemClock;
 use connector_core::credit::{DEFAULT_BUDGET, MIN_BUDGET, Seat};
 use connector_core::csv::{CsvDialect, CsvSettings};
+use connector_core::error::Failure;
 use connector_core::evolve::{FilePlan, FileShape};
 use connector_core::ids::{Generation, ObjectVersionId};
 use connector_core::ports::{ListPage, ObjectSource, PortResult};
 use connector_core::schema::TableSchema;
-use connector_decode::Pool;
 use connector_decode::compress::Compression;
+use connector_decode::{Pool, StuckRules};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::content::{self, Content};
 use super::fetch::Part;
+use super::marks::Marks;
+use super::probe::{Probe, Verdict};
 use super::sizing::{PartSize, Sizing};
 use super::unpack::{self, Packed};
 use super::*;
 use crate::credit::CreditPool;
+
+/// For files of which none is a suspect.
+struct NoProbe;
+
+#[async_trait]
+impl Probe for NoProbe {
+    async fn vet(&self, _: &ProbeJob, _: Arc<std::fs::File>) -> Result<Verdict, Failure> {
+        panic!("no file is a suspect")
+    }
+}
+
+/// A gate whose marks cost nothing.
+fn open_gate() -> Gate {
+    let marks = Marks::new(Box::new(|_, _| futures::FutureExt::boxed(async { Ok(()) })));
+    Gate::with_marks(marks, ImportLabels::new("test", "orders"))
+}
 
 /// One object in memory that notes what is read of it.
 struct Object {
@@ -52,16 +72,23 @@ fn object(key: &str, size: usize) -> ObjectRef {
         size: size as u64,
         last_modified: Timestamp::UNIX_EPOCH,
         attempts: 0,
+        suspect: false,
+        strikes: 0,
     }
 }
 
 fn reader_within(credit: &CreditPool, key: &str, bytes: impl Into<Bytes>) -> (Reader, Arc<Object>) {
+    reader_on(Pool::new(2), credit, key, bytes)
+}
+
+fn reader_on(pool: Pool, credit: &CreditPool, key: &str, bytes: impl Into<Bytes>) -> (Reader, Arc<Object>) {
     let world = World {
         clock: Arc::new(SystemClock),
         io: tokio::runtime::Handle::current(),
-        pool: Pool::new(2),
+        pool,
         credit: credit.clone(),
         spool: std::env::temp_dir().into(),
+        probe: Arc::new(NoProbe),
     };
     let source = Arc::new(Object { bytes: bytes.into(), reads: Mutex::default() });
     let object = object(key, source.bytes.len());
@@ -207,17 +234,17 @@ async fn the_reference_file_is_the_first_in_which_there_is_anything() {
     let message = InferColumns { generation: Generation(1), seq: 1, files, csv, schema };
     let reader_of =
         |object: ObjectRef| reader_named(&object.key, bodies[object.key.parse::<usize>().expect("a number")]);
-    let found = inference::first_columns(message.clone(), reader_of).await.expect("the third");
+    let found = inference::first_columns(message.clone(), reader_of, &open_gate()).await.expect("the third");
     assert_eq!((found.reference.key.as_str(), found.reference.columns.len()), ("2", 2));
     assert_eq!(found.reference.dialect.map(|dialect| dialect.delimiter), Some(b';'));
     assert_eq!((found.reference.evidence.len(), found.schema.map(|schema| schema.columns.len())), (2, Some(2)));
 
     let declared = InferColumns { schema: Some(Arc::new(TableSchema::new(vec![]))), ..message.clone() };
-    let found = inference::first_columns(declared, reader_of).await.expect("the third");
+    let found = inference::first_columns(declared, reader_of, &open_gate()).await.expect("the third");
     assert!(found.schema.is_none() && found.reference.columns == ["id", "name"]);
 
     let nothing = InferColumns { files: message.files[..2].to_vec(), ..message };
-    let failures = inference::first_columns(nothing, reader_of).await.expect_err("no columns");
+    let failures = inference::first_columns(nothing, reader_of, &open_gate()).await.expect_err("no columns");
     assert_eq!(failures.iter().map(|failure| failure.code).collect::<Vec<_>>(), ["no_records", "encoding"]);
 }
 
@@ -269,4 +296,45 @@ async fn a_compressed_file_without_its_end_gives_its_text_and_then_an_error() {
     assert_eq!(last.as_ref().err().map(|failure| failure.code), Some("corrupt_compression"));
     let parts: Vec<&[u8]> = parts.iter().flatten().map(|part| &part.bytes[..]).collect();
     assert!(!parts.is_empty() && bytes.starts_with(&parts.concat()));
+}
+
+#[tokio::test]
+async fn case_16_a_file_over_which_a_thread_hangs_is_put_off_keeps_its_mark_and_is_a_strike_if_it_was_a_suspect() {
+    let rules = StuckRules { limit: Duration::from_millis(50), most: 4, then: Arc::new(|| ()) };
+    let pool = Pool::with_rules(1, rules);
+    let (reader, _) = reader_on(pool.clone(), &CreditPool::new(DEFAULT_BUDGET, 1), "a.csv", csv_with(b"1,1\n"));
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let stuck: Result<(), FileError> =
+        reader.on_pool(move || held.recv().map_or((), |()| ())).await.map_err(FileError::from);
+    let error = stuck.clone().expect_err("it hangs");
+    assert_eq!((error.failure.code, error.fatal), ("decode_stuck", false));
+    assert!(error.failure.message.contains("s3://bucket/a.csv"), "{error:?}");
+    // Its batch mates are decoded meanwhile, by a thread that took its place.
+    assert_eq!(reader.on_pool(|| 1).await, Ok(1));
+    assert_eq!(pool.stuck(), 1);
+
+    let unmarked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&unmarked);
+    let marks = Marks::new(Box::new(move |_, finished| {
+        noted.lock().expect("lock").extend(finished);
+        futures::FutureExt::boxed(async { Ok(()) })
+    }));
+    let gate = Gate::with_marks(marks.clone(), ImportLabels::new("test", "orders"));
+    let mut hanging = reader.object.clone();
+    let innocent = ObjectRef { id: ObjectVersionId([1; 16]), ..hanging.clone() };
+    for object in [&hanging, &innocent] {
+        gate.announce_inspection(object);
+        marks.reading(object.id).await.expect("marks");
+    }
+    gate.leave(&hanging, &stuck);
+    gate.leave(&innocent, &Ok(()));
+    marks.reading(ObjectVersionId([2; 16])).await.expect("marks");
+    assert_eq!(*unmarked.lock().expect("lock"), [innocent.id], "the thread still hangs over the other one");
+
+    assert_eq!(judged(&hanging, error.clone()).failure.code, "decode_stuck");
+    hanging.suspect = true;
+    assert_eq!(judged(&hanging, error.clone()).failure.code, "decoder_died");
+    hanging.strikes = 2;
+    assert_eq!(judged(&hanging, error).failure.code, "poison");
+    drop(release);
 }

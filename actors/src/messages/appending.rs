@@ -58,6 +58,8 @@ pub struct StageBlocks {
     pub credit: Vec<Credit>,
     /// The insertion date of quarantined rows.
     pub now: Timestamp,
+    /// Of a replay: ordinals, ascending, of the only rows that are written; rejected ones are not.
+    pub only: Option<Arc<[u64]>>,
 }
 
 /// A file with a lane of its own has failed: remove its data file. DecoderActor to AppenderActor; answered when done.
@@ -111,6 +113,8 @@ pub struct CommitBatch {
     pub generation: Generation,
     pub which: Which,
     pub commit: TableCommit,
+    /// Data files of the table whose rows have moved there: the commit takes them out of the quarantine table.
+    pub moved: Vec<StagedFile>,
 }
 
 /// AppenderActor to ConnectionActor. An error says nothing about whether the commit landed.

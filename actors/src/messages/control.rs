@@ -2,7 +2,8 @@
 
 use actix::Message;
 use connector_core::error::Failure;
-use connector_core::ids::{Generation, ImportName};
+use connector_core::ids::{BatchId, Generation, ImportName};
+use connector_core::quarantine::QuarantineFilter;
 use connector_core::status::{ImportState, StateReason};
 
 /// What one on-demand sync did.
@@ -24,6 +25,89 @@ pub struct SyncSummary {
 #[rtype(result = "Result<SyncSummary, Failure>")]
 pub struct Sync {
     pub import: ImportName,
+}
+
+/// Bring the rows of quarantine that fit by now into the table. To the Supervisor, which passes it to the ConnectionActor.
+/// Runs between batches, also while the import is paused. Answered when every row that the filter admits was tried. Costs
+/// a scan of the quarantine table and a read of every file with such rows, and one batch for each 1,000 files.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<ReplaySummary, Failure>")]
+pub struct Replay {
+    pub import: ImportName,
+    pub filter: QuarantineFilter,
+    /// Only count what would fit: nothing is staged.
+    pub dry_run: bool,
+}
+
+/// What a replay did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct ReplaySummary {
+    /// Rows that the filter admits.
+    pub rows: u64,
+    /// Of these the ones that moved into the table, or would.
+    pub moved: u64,
+    /// Batches that were committed.
+    pub batches: Vec<BatchId>,
+    /// Files that had rows to be tried.
+    pub files: u64,
+    /// Files that could not be read again, and why. At most 20 are named.
+    pub unreadable: Vec<UnreadableFile>,
+    /// How many there are.
+    pub unreadable_files: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct UnreadableFile {
+    pub key: String,
+    pub code: String,
+    pub message: String,
+}
+
+/// Take back everything that one ingest batch brought. To the Supervisor, which passes it to the ConnectionActor. Runs
+/// between batches, also while the import is paused. Costs two commits and the rewriting of data files that the batch's
+/// rows share with others.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<RollbackSummary, Failure>")]
+pub struct Rollback {
+    pub import: ImportName,
+    pub batch: BatchId,
+    /// Only count what would go.
+    pub dry_run: bool,
+}
+
+/// What a rollback removed, or would remove.
+#[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct RollbackSummary {
+    /// The batch that did it; `None` if nothing was left to remove, or nothing was to be done.
+    pub batch: Option<BatchId>,
+    pub files: u64,
+    pub rows: u64,
+    pub rows_quarantined: u64,
+}
+
+/// Keep both tables in order now: expiry, compaction, checkpoints, log retention, vacuum. To the Supervisor, which passes
+/// it to the ConnectionActor. Runs between batches, also while the import is paused. Answered when nothing is left to do.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<MaintenanceSummary, Failure>")]
+pub struct Maintain {
+    pub import: ImportName,
+}
+
+/// What maintenance did to both tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct MaintenanceSummary {
+    pub steps: u64,
+    /// Small data files that were written together, into so many.
+    pub compacted: u64,
+    pub into: u64,
+    /// Rows that ENGINE_TTL had let expire.
+    pub expired_rows: u64,
+    pub vacuumed: u64,
+    pub vacuumed_bytes: u64,
+    pub log_entries: u64,
+    pub checkpoints: u64,
+    /// Steps that another commit got in the way of.
+    pub conflicts: u64,
 }
 
 /// Stop claiming until resumed; an open batch is finished. Durable. Supervisor, then ConnectionActor.

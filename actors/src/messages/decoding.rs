@@ -95,6 +95,9 @@ pub struct DecodeFile {
     pub reference: Arc<[String]>,
     /// The time of the claim: what `now()` means in a DEFAULT, and the insertion date of quarantined rows.
     pub now: Timestamp,
+    /// Of a replay: the ordinals, ascending, of the rows that lie in quarantine. Of these the ones that fit now are
+    /// staged; whatever else the file holds is passed over, good or bad.
+    pub only: Option<Arc<[u64]>>,
 }
 
 /// Why a file brought no rows. Nothing of it is staged.
@@ -115,15 +118,10 @@ impl From<Failure> for FileError {
 /// Where the rows of a file went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FileRows {
+    /// Records of the file read so far: the ordinal of the next one.
+    pub records: u64,
     pub table: u64,
     pub quarantine: u64,
-}
-
-impl FileRows {
-    /// Rows of the file read so far: the ordinal of the next one.
-    pub fn total(self) -> u64 {
-        self.table + self.quarantine
-    }
 }
 
 /// All rows of the file are with the AppenderActor, or none. DecoderActor to ConnectionActor.

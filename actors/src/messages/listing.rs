@@ -3,7 +3,7 @@
 use actix::Message;
 use connector_core::error::Failure;
 use connector_core::ids::Generation;
-use connector_core::ports::PageOutcome;
+use connector_core::ports::{PageOutcome, Reread};
 
 /// List the whole prefix into the ledger. ConnectionActor to ListerActor; answered by [`ScanEnded`].
 /// Costs one list request for each 1,000 objects; memory for one page. One at a time.
@@ -23,6 +23,8 @@ pub struct ScanSummary {
     pub excluded: u64,
     /// What the pages changed in the ledger, added up.
     pub outcome: PageOutcome,
+    /// The import is paused, because most of its objects have new versions.
+    pub reread: Option<Reread>,
 }
 
 impl ScanSummary {

@@ -7,32 +7,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_actors::credit::CreditPool;
 use connector_actors::messages::control::{Observed, QueryStates, Sync, SyncSummary};
 use connector_actors::supervisor::Supervisor;
 use connector_actors::world::{ImportPorts, ImportSeat, World};
-use connector_core::clock::SystemClock;
+use connector_core::clock::{Clock, SystemClock};
 use connector_core::credit::{DEFAULT_BUDGET, Seat};
 use connector_core::csv::CsvSettings;
 use connector_core::error::Failure;
 use connector_core::evolve::EvolutionRules;
 use connector_core::guard::GuardLimits;
-use connector_core::ids::{BatchUuid, ImportName, ImportUuid};
+use connector_core::ids::ImportName;
 use connector_core::object::{ListedObject, ObjectRef};
-use connector_core::ports::{
-    CommitAnswer, DataFileWriter, Destination, Ledger, ListPage, ObjectSource, PortResult, RowOrigin, StagedFile,
-    TableCommit, TableFacts,
-};
-use connector_core::schema::TableSchema;
-use connector_core::spec::{Access, ConnectionSpec, ImportSpec, Schedule};
+use connector_core::ports::{Ledger, ListPage, MaintenanceRules, ObjectSource, PortResult};
+use connector_core::spec::{Access, ConnectionSpec, ImportSpec, OverwritePolicy, Schedule};
 use connector_core::status::ImportState;
 use connector_core::uri::BucketUri;
 use connector_decode::Pool;
 use connector_ledger::SqliteLedger;
 use jiff::Timestamp;
+
+use crate::poison::Survives;
+use crate::table::MemoryTable;
+pub use crate::table::{CommitFault, RowId};
 
 /// How long a test waits for something that should happen in milliseconds.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -105,179 +104,6 @@ impl ObjectSource for MemoryBucket {
     }
 }
 
-/// What a commit is made to do.
-#[derive(Clone, Debug)]
-pub enum CommitFault {
-    LandedButAnswerLost,
-    NothingHappened,
-    /// Nothing happened, and nothing will until the user acts.
-    Denied,
-    Conflict,
-}
-
-/// One row of the table, by identity.
-pub type RowId = (String, u64);
-
-#[derive(Default)]
-pub struct TableState {
-    pub import: Option<ImportUuid>,
-    pub schema: Option<TableSchema>,
-    pub version: u64,
-    pub seq: i64,
-    pub uuid: Option<BatchUuid>,
-    pub rows: Vec<RowId>,
-    /// How many rows each commit brought.
-    pub commits: Vec<usize>,
-    pub files: BTreeMap<String, Vec<RowId>>,
-    pub faults: VecDeque<CommitFault>,
-    pub write_faults: VecDeque<Failure>,
-    next_file: u64,
-    open: usize,
-    /// The most data files that were open at once.
-    pub most_open: usize,
-}
-
-/// A table in memory.
-#[derive(Default, Clone)]
-pub struct MemoryTable {
-    pub state: Arc<Mutex<TableState>>,
-}
-
-struct MemoryWriter {
-    table: MemoryTable,
-    rows: Vec<RowId>,
-}
-
-impl DataFileWriter for MemoryWriter {
-    fn write(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> PortResult<()> {
-        if let Some(failure) = self.table.state.lock().expect("lock").write_faults.pop_front() {
-            return Err(failure);
-        }
-        assert_eq!(rows.num_rows(), ordinals.len());
-        self.rows.extend(ordinals.iter().map(|ordinal| (origin.key.to_string(), *ordinal)));
-        Ok(())
-    }
-
-    fn buffered_bytes(&self) -> usize {
-        self.rows.len() * 64
-    }
-
-    fn flush(&mut self) -> PortResult<()> {
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> PortResult<Vec<StagedFile>> {
-        let mut state = self.table.state.lock().expect("lock");
-        state.open -= 1;
-        state.next_file += 1;
-        let path = format!("file-{}", state.next_file);
-        let rows = self.rows.len() as u64;
-        state.files.insert(path.clone(), self.rows);
-        Ok(vec![StagedFile { path, bytes: rows, rows, stats: String::new(), partition: None }])
-    }
-
-    fn discard(self: Box<Self>) {
-        self.table.state.lock().expect("lock").open -= 1;
-    }
-}
-
-#[async_trait]
-impl Destination for MemoryTable {
-    async fn read(&self) -> PortResult<Option<TableFacts>> {
-        let state = self.state.lock().expect("lock");
-        Ok(state.schema.clone().map(|schema| TableFacts {
-            version: state.version,
-            import: state.import,
-            committed_seq: state.seq,
-            committed_uuid: state.uuid,
-            schema,
-        }))
-    }
-
-    async fn create(&self, import: ImportUuid, schema: &TableSchema) -> PortResult<TableFacts> {
-        {
-            let mut state = self.state.lock().expect("lock");
-            assert!(state.schema.is_none(), "created twice");
-            state.import = Some(import);
-            state.schema = Some(schema.clone());
-        }
-        self.read().await.map(|facts| facts.expect("created"))
-    }
-
-    fn open_writer(&self, _: &TableSchema) -> PortResult<Box<dyn DataFileWriter>> {
-        let mut state = self.state.lock().expect("lock");
-        state.open += 1;
-        state.most_open = state.most_open.max(state.open);
-        Ok(Box::new(MemoryWriter { table: self.clone(), rows: Vec::new() }))
-    }
-
-    async fn discard(&self, files: &[StagedFile]) {
-        let mut state = self.state.lock().expect("lock");
-        for file in files {
-            state.files.remove(&file.path);
-        }
-    }
-
-    async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool> {
-        let state = self.state.lock().expect("lock");
-        Ok(files.iter().all(|file| state.files.contains_key(&file.path)))
-    }
-
-    async fn commit(&self, commit: &TableCommit) -> PortResult<CommitAnswer> {
-        let mut state = self.state.lock().expect("lock");
-        let fault = state.faults.pop_front();
-        match fault {
-            Some(CommitFault::NothingHappened) => return Err(Failure::transient("storage", "no answer")),
-            Some(CommitFault::Denied) => return Err(Failure::config("storage_denied", "no right to write")),
-            Some(CommitFault::Conflict) => return Ok(CommitAnswer::Conflict),
-            _ => {}
-        }
-        if state.seq >= commit.seq
-            || commit.after.is_some_and(|after| after != state.seq)
-            || state.import != Some(commit.import)
-        {
-            return Ok(CommitAnswer::Conflict);
-        }
-        let rows: Vec<RowId> = commit.files.iter().flat_map(|file| state.files[&file.path].clone()).collect();
-        state.commits.push(rows.len());
-        state.rows.extend(rows);
-        state.seq = commit.seq;
-        state.uuid = Some(commit.batch_uuid);
-        state.version += 1;
-        let added = commit.add_columns.clone();
-        let schema = state.schema.as_mut().expect("created");
-        assert!(added.iter().all(|column| schema.find(&column.name).is_none()), "a column is added twice");
-        schema.columns.extend(added);
-        match fault {
-            Some(CommitFault::LandedButAnswerLost) => Err(Failure::transient("storage", "no answer")),
-            _ => Ok(CommitAnswer::Landed { version: state.version }),
-        }
-    }
-
-    fn location(&self) -> String {
-        "memory".to_owned()
-    }
-}
-
-impl MemoryTable {
-    /// Every row's identity, sorted.
-    pub fn rows(&self) -> Vec<RowId> {
-        let mut rows = self.state.lock().expect("lock").rows.clone();
-        rows.sort();
-        rows
-    }
-
-    /// The names of the table's columns.
-    pub fn columns(&self) -> Vec<String> {
-        let state = self.state.lock().expect("lock");
-        state.schema.iter().flat_map(|schema| &schema.columns).map(|column| column.name.clone()).collect()
-    }
-
-    pub fn commits(&self) -> Vec<usize> {
-        self.state.lock().expect("lock").commits.clone()
-    }
-}
-
 /// One import's outside world, kept over restarts of the supervisor.
 pub struct Bench {
     pub name: &'static str,
@@ -315,6 +141,8 @@ impl Bench {
             evolution: EvolutionRules::default(),
             csv: CsvSettings::default(),
             guard: GuardLimits::default(),
+            overwrite: OverwritePolicy::Ignore,
+            maintenance: MaintenanceRules::default(),
             tick: Duration::from_millis(100),
         }
     }
@@ -343,13 +171,22 @@ impl Process {
     }
 
     pub fn start_with_budget(seats: Vec<ImportSeat>, budget: u64) -> Self {
+        Self::start_in_world(seats, budget, Arc::new(SystemClock))
+    }
+
+    pub fn start_at(seats: Vec<ImportSeat>, clock: Arc<dyn Clock>) -> Self {
+        Self::start_in_world(seats, DEFAULT_BUDGET, clock)
+    }
+
+    fn start_in_world(seats: Vec<ImportSeat>, budget: u64, clock: Arc<dyn Clock>) -> Self {
         let spool = tempfile::tempdir().expect("temp dir");
         let world = World {
-            clock: Arc::new(SystemClock),
+            clock,
             io: tokio::runtime::Handle::current(),
             pool: Pool::new(2),
             credit: CreditPool::new(budget, seats.len()),
             spool: spool.path().into(),
+            probe: Arc::new(Survives),
         };
         let supervisor = Supervisor::new(world.clone(), seats, 2, 7).start();
         Self { supervisor, world, _spool: spool }

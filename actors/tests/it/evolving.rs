@@ -11,7 +11,7 @@ use connector_core::history::HistoryQuery;
 use connector_core::ids::ImportName;
 use connector_core::ports::Ledger;
 use connector_core::schema::Column;
-use connector_core::spec::{ImportSpec, Schedule};
+use connector_core::spec::{ImportSpec, OverwritePolicy, Schedule};
 use connector_core::status::ImportState;
 use connector_core::types::ColumnType;
 use connector_ledger::SqliteLedger;
@@ -334,7 +334,7 @@ fn a_resume_that_comes_while_the_guard_is_still_being_stored_is_not_lost() {
         process.wait_for_state("orders", ImportState::Paused).await;
         process.supervisor.send(Resume { import: name() }).await.expect("alive").expect("resumes");
         until(async || (bench.quarantine.rows().len() == 3).then_some(())).await;
-        assert!(!ledger.open_import(&name(), "bucket").await.expect("opens").paused);
+        assert!(!ledger.open_import(&name(), "bucket", OverwritePolicy::Ignore).await.expect("opens").paused);
     });
 }
 

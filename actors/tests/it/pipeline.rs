@@ -7,7 +7,7 @@ use connector_actors::messages::control::{Drain, Pause, Resume};
 use connector_core::credit::MIN_BUDGET;
 use connector_core::ids::ImportName;
 use connector_core::ports::{Destination, Ledger};
-use connector_core::spec::Schedule;
+use connector_core::spec::{OverwritePolicy, Schedule};
 use connector_core::status::ImportState;
 use connector_ledger::SqliteLedger;
 
@@ -112,7 +112,12 @@ fn a_pause_outlives_a_restart() {
         process.wait_for_state("one", ImportState::Running).await;
         process.supervisor.send(Pause { import: ImportName::new("one") }).await.expect("alive").expect("pauses");
         until(async || {
-            ledger.open_import(&ImportName::new("one"), "bucket").await.expect("opens").paused.then_some(())
+            ledger
+                .open_import(&ImportName::new("one"), "bucket", OverwritePolicy::Ignore)
+                .await
+                .expect("opens")
+                .paused
+                .then_some(())
         })
         .await;
         process.supervisor.send(Drain { deadline: DEADLINE }).await.expect("drains");
@@ -181,7 +186,7 @@ fn a_pause_ends_a_running_sync_after_its_open_batch() {
 fn a_resume_of_a_failed_and_paused_import_is_not_forgotten_while_it_starts() {
     System::new().block_on(async {
         let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
-        let record = ledger.open_import(&name, "bucket").await.expect("opens");
+        let record = ledger.open_import(&name, "bucket", OverwritePolicy::Ignore).await.expect("opens");
         ledger.set_paused(&name, true).await.expect("pauses");
         // A table of nobody: the import fails.
         let schema = connector_core::schema::TableSchema::new(Vec::new());
@@ -192,7 +197,7 @@ fn a_resume_of_a_failed_and_paused_import_is_not_forgotten_while_it_starts() {
         bench.table.state.lock().expect("lock").import = Some(record.uuid);
         process.supervisor.send(Resume { import: name.clone() }).await.expect("alive").expect("resumes");
         process.wait_for_state("orders", ImportState::Running).await;
-        assert!(!ledger.open_import(&name, "bucket").await.expect("opens").paused);
+        assert!(!ledger.open_import(&name, "bucket", OverwritePolicy::Ignore).await.expect("opens").paused);
     });
 }
 
@@ -213,7 +218,7 @@ fn large_files_of_one_batch_do_not_keep_their_data_files_open() {
 fn a_sync_of_an_import_that_turns_out_to_be_paused_is_refused_and_does_not_hang() {
     System::new().block_on(async {
         let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
-        ledger.open_import(&name, "bucket").await.expect("opens");
+        ledger.open_import(&name, "bucket", OverwritePolicy::Ignore).await.expect("opens");
         ledger.set_paused(&name, true).await.expect("pauses");
         let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
         // Asked for before the ledger was read.

@@ -9,7 +9,7 @@ use connector_core::error::Failure;
 use connector_core::ids::{ImportName, ImportUuid};
 use connector_core::ports::{Destination, Ledger, ReferenceFile};
 use connector_core::schema::{Column, TableSchema};
-use connector_core::spec::Schedule;
+use connector_core::spec::{OverwritePolicy, Schedule};
 use connector_core::status::ImportState;
 use connector_core::types::ColumnType;
 use connector_ledger::SqliteLedger;
@@ -73,7 +73,15 @@ fn a_large_file_that_fails_half_way_leaves_no_row_behind() {
         assert_eq!((summary.files_ingested, summary.files_failed, summary.rows), (1, 1, 5));
         assert_eq!((bench.table.rows(), bench.quarantine.rows()), (rows_of("0.csv", 5), Vec::new()));
         for table in [&bench.table, &bench.quarantine] {
-            let files = table.state.lock().expect("lock").files.values().map(Vec::len).sum::<usize>();
+            let files = table
+                .state
+                .lock()
+                .expect("lock")
+                .files
+                .values()
+                .flatten()
+                .map(arrow::array::RecordBatch::num_rows)
+                .sum::<usize>();
             assert_eq!(files, table.rows().len(), "its data files were discarded");
         }
     });
@@ -224,7 +232,7 @@ fn a_table_whose_creation_was_interrupted_is_created_by_the_next_generation() {
     System::new().block_on(async {
         let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
         bench.bucket.put("a.csv", csv(3), 1);
-        ledger.open_import(&name, "bucket").await.expect("opens");
+        ledger.open_import(&name, "bucket", OverwritePolicy::Ignore).await.expect("opens");
         let columns = vec![Column::nullable("id", ColumnType::Int64), Column::nullable("name", ColumnType::String)];
         let reference = ReferenceFile {
             key: "a.csv".into(),
@@ -243,12 +251,12 @@ fn a_table_that_the_ledger_has_not_heard_of_yet_is_taken_up() {
     System::new().block_on(async {
         let (bench, ledger, name) = (Bench::new("orders"), ledger(), ImportName::new("orders"));
         bench.bucket.put("a.csv", csv(3), 1);
-        let record = ledger.open_import(&name, "bucket").await.expect("opens");
+        let record = ledger.open_import(&name, "bucket", OverwritePolicy::Ignore).await.expect("opens");
         let columns = vec![Column::nullable("id", ColumnType::Int64), Column::nullable("name", ColumnType::String)];
         bench.table.create(record.uuid, &TableSchema::new(columns)).await.expect("creates");
         let process = Process::start(vec![bench.seat(0, bench.spec(Schedule::OnDemand), &ledger)]);
         assert_eq!(process.sync("orders").await.expect("syncs").rows, 3);
-        assert!(ledger.open_import(&name, "bucket").await.expect("opens").table_created);
+        assert!(ledger.open_import(&name, "bucket", OverwritePolicy::Ignore).await.expect("opens").table_created);
     });
 }
 

@@ -205,6 +205,16 @@ impl Block {
         })
     }
 
+    /// For each good row, whether its ordinal in the file is among `only`, which ascend.
+    pub fn wanted_rows(&self, first: u64, only: &[u64]) -> Vec<bool> {
+        let mut rest = only;
+        let is_wanted = |ordinal: u64| {
+            rest = &rest[rest.partition_point(|wanted| *wanted < ordinal)..];
+            rest.first() == Some(&ordinal)
+        };
+        self.row_ordinals(first).map(is_wanted).collect()
+    }
+
     /// Bytes of memory, of good and bad rows.
     pub fn memory_bytes(&self) -> usize {
         self.rows.get_array_memory_size() + self.rejected.memory_bytes()
@@ -227,6 +237,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter([("a", rows)]).expect("one column");
         let block = Block { records: 5, rows, rejected };
         assert_eq!(block.row_ordinals(10).collect::<Vec<_>>(), [11, 12, 14]);
+        assert_eq!(block.wanted_rows(10, &[2, 10, 11, 14, 15]), [true, false, true], "rejected ones are passed over");
     }
 
     #[test]

@@ -11,67 +11,25 @@
 //!    └── contradiction ──> Stopped                                                 └──> by what the tables say
 //! ```
 //!
-//! A batch with bad rows commits them to the quarantine table first: once the table itself has the batch, nothing of it
-//! can be missing. With `L` the ledger's last finalised batch, `v` the `txn` version of the table and `q` that of the
-//! quarantine table, [`settle_facts`] decides every start and every unknown outcome.
+//! An ingest batch with bad rows commits them to the quarantine table first: once the table itself has the batch,
+//! nothing of it can be missing. A batch that takes rows out of quarantine (replay, rollback) commits to the table first:
+//! a row on its way is in both tables for a moment, and never in neither. With `L` the ledger's last finalised batch, `v`
+//! the `txn` version of the table and `q` that of the quarantine table, [`settle_facts`] decides every start and every
+//! unknown outcome.
+//!
+//! One batch may be claimed *ahead*, and decoded, while the one before it is being committed. It is staged only once
+//! that one is finalised; at a start it is given back.
+
+mod facts;
+mod settle;
+
+pub use facts::{LedgerFacts, OpenFacts, TableTxn};
+pub use settle::{Verdict, settle_facts};
 
 use crate::error::{ErrorClass, Failure};
-use crate::ids::{BatchSeq, BatchUuid, ImportUuid};
-use crate::ports::{CommitAnswer, ImportRecord, TableFacts};
-
-/// What the ledger says, as far as the protocol needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerFacts {
-    pub import: ImportUuid,
-    pub table_created: bool,
-    pub committed_seq: BatchSeq,
-    pub open: Option<OpenFacts>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenFacts {
-    pub seq: BatchSeq,
-    pub uuid: BatchUuid,
-    pub staged: bool,
-    /// It has rows for the quarantine table.
-    pub quarantine: bool,
-}
-
-impl From<&ImportRecord> for LedgerFacts {
-    fn from(record: &ImportRecord) -> Self {
-        Self {
-            import: record.uuid,
-            table_created: record.table_created,
-            committed_seq: record.committed_seq,
-            open: record.open_batch.as_ref().map(|open| OpenFacts {
-                seq: open.seq,
-                uuid: open.uuid,
-                staged: open.staged.is_some(),
-                quarantine: open.staged.as_ref().is_some_and(|staged| !staged.quarantine.is_empty()),
-            }),
-        }
-    }
-}
-
-/// What the table says, as far as the protocol needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableTxn {
-    pub version: u64,
-    pub import: Option<ImportUuid>,
-    pub committed_seq: BatchSeq,
-    pub committed_uuid: Option<BatchUuid>,
-}
-
-impl From<&TableFacts> for TableTxn {
-    fn from(facts: &TableFacts) -> Self {
-        Self {
-            version: facts.version,
-            import: facts.import,
-            committed_seq: facts.committed_seq,
-            committed_uuid: facts.committed_uuid,
-        }
-    }
-}
+use crate::ids::{BatchSeq, BatchUuid};
+use crate::ports::CommitAnswer;
+use crate::revision::BatchKind;
 
 /// What the machine is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +45,13 @@ pub enum Event {
         table: Option<TableTxn>,
         quarantine: Option<TableTxn>,
     },
-    /// A batch was claimed in the ledger.
+    /// A batch was claimed in the ledger: the next one, or the one after it ([`CommitMachine::may_claim_ahead`]).
     Claimed {
         seq: BatchSeq,
         uuid: BatchUuid,
+        kind: BatchKind,
     },
-    /// Every file of the open batch was decoded and its data files are durable. `commit` is false if no file of the
+    /// Every file of the batch that was claimed last was decoded and its data files are durable. `commit` is false if no file of the
     /// batch was ingested.
     Decoded {
         commit: bool,
@@ -114,12 +73,13 @@ pub enum Event {
     Closed,
 }
 
-/// What has to be done next. Each action is answered by one event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What has to be done next. Each action is answered by one event, if it is not said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// No batch is open: the next one may be claimed. Answered by [`Event::Claimed`], whenever there is something.
     Await,
-    /// Decode the claimed files and write data files.
+    /// Decode the files of the batch that was claimed last, and write data files. Its answer is not waited for any more
+    /// once the batch is abandoned.
     Decode,
     Stage {
         seq: BatchSeq,
@@ -143,7 +103,7 @@ pub enum Action {
         seq: BatchSeq,
         table_version: u64,
     },
-    /// Give the files of the open batch back.
+    /// Give the files of this batch back: the open one, or the one that was claimed ahead.
     Abandon {
         seq: BatchSeq,
     },
@@ -155,13 +115,20 @@ pub enum Action {
     Settle {
         seq: BatchSeq,
     },
+    /// Nothing new: what was asked for before is still being done, and answered as it would be. Only ever follows a
+    /// batch that was claimed ahead.
+    Wait,
     /// Stop the import; the failure explains what to do.
     Stop(Failure),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Reading,
+    /// A batch that was claimed ahead is given back.
+    Clearing,
+    /// Reads the tables once more, as at a start.
+    Restarting,
     Ready,
     Open,
     Settling,
@@ -174,16 +141,28 @@ enum Phase {
     Stopped,
 }
 
+/// How decoding ended of the batch that was claimed ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Ended {
+    Decoded { commit: bool },
+    Refused,
+}
+
 /// One import's protocol state. See the module's picture.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommitMachine {
     phase: Phase,
     ledger: Option<LedgerFacts>,
     unsettled: u32,
-    /// The open batch's bad rows are in the quarantine table.
+    /// Nothing of the open batch is left to do in the quarantine table.
     quarantine_landed: bool,
+    /// The version of the table that has the open batch.
+    table_version: Option<u64>,
+    /// The newest batch of the quarantine table as it was seen last.
+    quarantine_seen: BatchSeq,
     /// The error that the last commit gave, if it gave one.
     last_error: Option<Failure>,
+    ahead_ended: Option<Ended>,
 }
 
 /// Commits of one batch that may end in conflict or without an answer before the generation gives up and restarts.
@@ -197,12 +176,29 @@ impl Default for CommitMachine {
 
 impl CommitMachine {
     pub fn new() -> Self {
-        Self { phase: Phase::Reading, ledger: None, unsettled: 0, quarantine_landed: false, last_error: None }
+        Self {
+            phase: Phase::Reading,
+            ledger: None,
+            unsettled: 0,
+            quarantine_landed: false,
+            table_version: None,
+            quarantine_seen: 0,
+            last_error: None,
+            ahead_ended: None,
+        }
     }
 
     /// Whether a batch may be claimed now.
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Ready
+    }
+
+    /// Whether the ingest batch after the open one may be claimed now, with the `seq` after [`Self::next_seq`]. Its
+    /// answer may come at any later time. Other kinds revise what the open batch may be about to change, so they wait.
+    pub fn may_claim_ahead(&self) -> bool {
+        let committing =
+            matches!(self.phase, Phase::Quarantining | Phase::Committing | Phase::Verifying | Phase::Finalising);
+        committing && self.ahead().is_none() && self.open().is_some_and(|open| open.kind == BatchKind::Ingest)
     }
 
     /// The table was created since the facts were read.
@@ -217,6 +213,17 @@ impl CommitMachine {
         self.ledger.map_or(1, |ledger| ledger.committed_seq + 1)
     }
 
+    /// Whether the open batch's part in the quarantine table has landed already.
+    pub fn quarantine_landed(&self) -> bool {
+        self.quarantine_landed
+    }
+
+    /// What [`TableCommit::after`](crate::ports::TableCommit::after) of a commit to the quarantine table has to ask for:
+    /// that nobody else has committed to it since it was looked at.
+    pub fn quarantine_after(&self) -> BatchSeq {
+        self.quarantine_seen
+    }
+
     /// Takes an event and says what to do. An event that does not fit the phase is a bug and stops the import.
     pub fn on(&mut self, event: Event) -> Action {
         match (self.phase.clone(), event) {
@@ -224,23 +231,12 @@ impl CommitMachine {
                 self.ledger = Some(ledger);
                 self.decide(table, quarantine, true)
             }
-            (Phase::Ready, Event::Claimed { seq, uuid }) if seq == self.next_seq() => {
-                self.quarantine_landed = false;
-                self.set_open(Some(OpenFacts { seq, uuid, staged: false, quarantine: false }));
+            (Phase::Ready, Event::Claimed { seq, uuid, kind }) if seq == self.next_seq() => {
+                self.begin(Some(OpenFacts::claimed(seq, uuid, kind)));
                 self.go(Phase::Open, Action::Decode)
             }
-            (Phase::Open, Event::Decoded { commit: false }) => {
-                let seq = self.next_seq();
-                self.go(Phase::Settling, Action::Settle { seq })
-            }
-            (Phase::Open, Event::Refused) => {
-                let seq = self.next_seq();
-                self.go(Phase::Settling, Action::TripGuard { seq })
-            }
-            (Phase::Open, Event::Decoded { commit: true }) => {
-                let seq = self.next_seq();
-                self.go(Phase::Staging, Action::Stage { seq })
-            }
+            (Phase::Open, Event::Decoded { commit }) => self.decoded(Ended::Decoded { commit }),
+            (Phase::Open, Event::Refused) => self.decoded(Ended::Refused),
             (Phase::Staging, Event::Staged { quarantine }) => {
                 if let Some(open) = self.ledger.as_mut().and_then(|ledger| ledger.open.as_mut()) {
                     open.staged = true;
@@ -249,39 +245,67 @@ impl CommitMachine {
                 self.commit()
             }
             (Phase::Checking, Event::Intact(true)) => self.commit(),
-            // Its bad rows are in the quarantine table: reading its files again would put them there twice.
-            (Phase::Checking, Event::Intact(false)) if self.quarantine_landed => {
-                let (code, message) = STAGED_FILES_GONE;
-                self.stop(Failure::fenced(code, message))
+            (Phase::Checking, Event::Intact(false)) => self.files_gone(),
+            (Phase::Quarantining | Phase::Committing, Event::Committed(CommitAnswer::Landed { version })) => {
+                self.landed(version)
             }
-            (Phase::Checking, Event::Intact(false)) => self.abandon(),
-            (Phase::Quarantining, Event::Committed(CommitAnswer::Landed { .. })) => {
-                self.quarantine_landed = true;
-                self.commit()
-            }
-            (Phase::Committing, Event::Committed(CommitAnswer::Landed { version })) => self.finalise(version),
             (Phase::Quarantining | Phase::Committing, Event::Committed(CommitAnswer::Conflict)) => self.verify(None),
             (Phase::Quarantining | Phase::Committing, Event::CommitUnknown(failure)) => self.verify(Some(failure)),
             (Phase::Verifying, Event::Reread { table, quarantine }) => self.decide(table, quarantine, false),
-            (Phase::Finalising, Event::Finalised) => {
-                if let Some(ledger) = self.ledger.as_mut() {
-                    ledger.committed_seq += 1;
-                    ledger.open = None;
-                }
-                self.unsettled = 0;
-                self.quarantine_landed = false;
-                self.last_error = None;
-                self.go(Phase::Ready, Action::Await)
-            }
+            (Phase::Restarting, Event::Reread { table, quarantine }) => self.decide(table, quarantine, true),
+            (Phase::Finalising, Event::Finalised) => self.finalised(),
             (Phase::Settling, Event::Closed) => {
-                self.quarantine_landed = false;
-                self.set_open(None);
-                self.go(Phase::Ready, Action::Await)
+                self.begin(None);
+                self.clear_ahead().unwrap_or_else(|| self.go(Phase::Ready, Action::Await))
             }
-            (phase, event) => {
-                let message = format!("commit protocol: {event:?} cannot follow {phase:?}");
+            (Phase::Clearing, Event::Closed) => {
+                self.set_ahead(None);
+                self.go(Phase::Restarting, Action::ReadTables)
+            }
+            (_, event) => self.on_ahead(event),
+        }
+    }
+
+    /// What can come at any time of the batch that was claimed ahead.
+    fn on_ahead(&mut self, event: Event) -> Action {
+        let settling = self.phase == Phase::Settling;
+        match event {
+            Event::Claimed { seq, uuid, kind: BatchKind::Ingest }
+                if (settling || self.may_claim_ahead()) && self.ahead().is_none() && seq == self.next_seq() + 1 =>
+            {
+                self.set_ahead(Some(OpenFacts::claimed(seq, uuid, BatchKind::Ingest)));
+                // The batch before it is given back, so it will be, too.
+                if settling { Action::Wait } else { Action::Decode }
+            }
+            Event::Decoded { commit } if self.awaits_ahead() => {
+                self.ahead_ended = Some(Ended::Decoded { commit });
+                Action::Wait
+            }
+            Event::Refused if self.awaits_ahead() => {
+                self.ahead_ended = Some(Ended::Refused);
+                Action::Wait
+            }
+            // It was under way when the import stopped. The next start gives it back.
+            Event::Claimed { .. } | Event::Decoded { .. } | Event::Refused if self.phase == Phase::Stopped => {
+                Action::Wait
+            }
+            event => {
+                let message = format!("commit protocol: {event:?} cannot follow {:?}", self.phase);
                 self.stop(Failure::bug("protocol", message))
             }
+        }
+    }
+
+    fn awaits_ahead(&self) -> bool {
+        self.ahead().is_some() && self.ahead_ended.is_none() && self.phase != Phase::Stopped
+    }
+
+    fn decoded(&mut self, ended: Ended) -> Action {
+        let seq = self.next_seq();
+        match ended {
+            Ended::Decoded { commit: true } => self.go(Phase::Staging, Action::Stage { seq }),
+            Ended::Decoded { commit: false } => self.go(Phase::Settling, Action::Settle { seq }),
+            Ended::Refused => self.go(Phase::Settling, Action::TripGuard { seq }),
         }
     }
 
@@ -289,15 +313,27 @@ impl CommitMachine {
         let Some(ledger) = self.ledger else {
             return self.stop(Failure::bug("protocol", "commit protocol: no ledger facts"));
         };
-        match settle_facts(&ledger, table.as_ref(), quarantine.as_ref()) {
+        let verdict = settle_facts(&ledger, table.as_ref(), quarantine.as_ref());
+        if let Verdict::Contradiction(failure) = verdict {
+            return self.stop(failure);
+        }
+        self.see_quarantine(quarantine.map_or(0, |quarantine| quarantine.committed_seq));
+        if at_start && let Some(action) = self.clear_ahead() {
+            return action;
+        }
+        match verdict {
             Verdict::Ready => self.go(Phase::Ready, Action::Await),
             Verdict::Abandon => self.abandon(),
             Verdict::CommitStaged { quarantine_landed } => {
-                self.quarantine_landed = quarantine_landed;
+                (self.quarantine_landed, self.table_version) = (quarantine_landed, None);
                 if at_start {
                     let seq = self.next_seq();
                     return self.go(Phase::Checking, Action::CheckStaged { seq });
                 }
+                if self.lost_a_data_file() { self.abandon() } else { self.commit() }
+            }
+            Verdict::CommitQuarantine { table_version } => {
+                (self.quarantine_landed, self.table_version) = (false, Some(table_version));
                 self.commit()
             }
             Verdict::Landed { version } => self.finalise(version),
@@ -305,16 +341,51 @@ impl CommitMachine {
         }
     }
 
+    /// An expiry names data files. Its conflict may mean that one of them is gone, as after a compaction: it is planned
+    /// anew. Every other removal is found out anew by each attempt. After an error the commit may still be on its way:
+    /// then nothing but the same batch may be tried.
+    fn lost_a_data_file(&self) -> bool {
+        self.last_error.is_none() && self.open().is_some_and(|open| open.kind == BatchKind::Expiry)
+    }
+
+    /// Staged files of an interrupted batch, of which the table has nothing, are not whole any more.
+    fn files_gone(&mut self) -> Action {
+        let table_first = self.open().is_some_and(|open| open.kind.table_first());
+        if self.quarantine_landed && !table_first {
+            // Its bad rows are in the quarantine table: reading its files again would put them there twice.
+            let (code, message) = settle::STAGED_FILES_GONE;
+            return self.stop(Failure::fenced(code, message));
+        }
+        self.abandon()
+    }
+
+    fn landed(&mut self, version: u64) -> Action {
+        if self.phase == Phase::Quarantining {
+            self.quarantine_landed = true;
+            self.see_quarantine(self.next_seq());
+        } else {
+            self.table_version = Some(version);
+        }
+        self.commit()
+    }
+
+    /// Goes on with the staged batch wherever it has not landed yet.
     fn commit(&mut self) -> Action {
-        match self.ledger.and_then(|ledger| ledger.open) {
-            Some(open) => match self.hopeless() {
-                None if open.quarantine && !self.quarantine_landed => {
-                    self.go(Phase::Quarantining, Action::CommitQuarantine { seq: open.seq, uuid: open.uuid })
-                }
-                None => self.go(Phase::Committing, Action::Commit { seq: open.seq, uuid: open.uuid }),
-                Some(failure) => self.stop(failure),
-            },
-            None => self.stop(Failure::bug("protocol", "commit protocol: nothing is staged")),
+        let Some(open) = self.open() else {
+            return self.stop(Failure::bug("protocol", "commit protocol: nothing is staged"));
+        };
+        let quarantine = open.quarantine && !self.quarantine_landed;
+        if let (Some(version), false) = (self.table_version, quarantine) {
+            return self.finalise(version);
+        }
+        if let Some(failure) = self.hopeless() {
+            return self.stop(failure);
+        }
+        let (seq, uuid) = (open.seq, open.uuid);
+        if quarantine && (self.table_version.is_some() || !open.kind.table_first()) {
+            self.go(Phase::Quarantining, Action::CommitQuarantine { seq, uuid })
+        } else {
+            self.go(Phase::Committing, Action::Commit { seq, uuid })
         }
     }
 
@@ -342,9 +413,29 @@ impl CommitMachine {
         self.go(Phase::Finalising, Action::Finalise { seq, table_version })
     }
 
+    fn finalised(&mut self) -> Action {
+        if let Some(ledger) = self.ledger.as_mut() {
+            ledger.committed_seq += 1;
+        }
+        let (ahead, ended) = (self.ahead(), self.ahead_ended.take());
+        self.begin(ahead);
+        self.set_ahead(None);
+        match (ahead, ended) {
+            (None, _) => self.go(Phase::Ready, Action::Await),
+            (Some(_), None) => self.go(Phase::Open, Action::Wait),
+            (Some(_), Some(ended)) => self.decoded(ended),
+        }
+    }
+
     fn abandon(&mut self) -> Action {
         let seq = self.next_seq();
         self.go(Phase::Settling, Action::Abandon { seq })
+    }
+
+    /// Gives the batch that was claimed ahead back, if there is one: the one before it was interrupted or came to nothing.
+    fn clear_ahead(&mut self) -> Option<Action> {
+        let ahead = self.ahead()?;
+        Some(self.go(Phase::Clearing, Action::Abandon { seq: ahead.seq }))
     }
 
     fn stop(&mut self, failure: Failure) -> Action {
@@ -356,177 +447,43 @@ impl CommitMachine {
         action
     }
 
-    fn set_open(&mut self, open: Option<OpenFacts>) {
+    fn open(&self) -> Option<OpenFacts> {
+        self.ledger.and_then(|ledger| ledger.open)
+    }
+
+    fn ahead(&self) -> Option<OpenFacts> {
+        self.ledger.and_then(|ledger| ledger.ahead)
+    }
+
+    /// Forgets all about the batch before.
+    fn begin(&mut self, open: Option<OpenFacts>) {
         if let Some(ledger) = self.ledger.as_mut() {
             ledger.open = open;
         }
+        (self.unsettled, self.last_error) = (0, None);
+        (self.quarantine_landed, self.table_version) = (false, None);
     }
-}
 
-/// What ledger and table together mean.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// They agree and nothing is open.
-    Ready,
-    /// A batch was claimed and not staged: its files go back.
-    Abandon,
-    /// A batch is staged and did not land in the table; its bad rows may have landed in the quarantine table.
-    CommitStaged { quarantine_landed: bool },
-    /// A staged batch landed, at this version at the latest.
-    Landed { version: u64 },
-    /// They contradict each other: nothing is guessed.
-    Contradiction(Failure),
-}
-
-/// Compares ledger (`L`, open batch), table (`v`) and quarantine table (`q`).
-///
-/// | table | ledger | verdict |
-/// |---|---|---|
-/// | none | table never created | ready, or abandon what was claimed |
-/// | none | table was created | contradiction: the table is gone |
-/// | of no import, or of another one | any | contradiction |
-/// | v = L | nothing open / claimed / staged | ready / abandon / commit |
-/// | v = L + 1 | staged with the uuid of that commit | landed |
-/// | v = L + 1 | staged with another uuid | contradiction: another writer |
-/// | v > L otherwise | any | contradiction: the ledger is behind |
-/// | v < L | any | contradiction: the table is behind |
-///
-/// | quarantine table | ledger and table | verdict |
-/// |---|---|---|
-/// | none | staged with bad rows, v = L | abandon: its data files went with it |
-/// | of no import, or of another one | any | contradiction |
-/// | q <= L | staged with bad rows, v = L | commit to both |
-/// | q <= L | staged with bad rows, v = L + 1 | contradiction: the quarantine table is behind |
-/// | q = L + 1 | staged with the uuid of that commit | commit to the table / landed |
-/// | q = L + 1 | staged with another uuid | contradiction: another writer |
-/// | q > L otherwise | any | contradiction: the ledger is behind |
-pub fn settle_facts(ledger: &LedgerFacts, table: Option<&TableTxn>, quarantine: Option<&TableTxn>) -> Verdict {
-    let verdict = settle_table(ledger, table);
-    if matches!(verdict, Verdict::Contradiction(_)) {
-        return verdict;
-    }
-    let staged = ledger.open.filter(|open| open.staged);
-    let wants_rows = staged.is_some_and(|open| open.quarantine);
-    let Some(quarantine) = quarantine else {
-        let lost = wants_rows && matches!(verdict, Verdict::CommitStaged { .. });
-        return if lost { Verdict::Abandon } else { verdict };
-    };
-    if quarantine.import != Some(ledger.import) {
-        return contradiction(FOREIGN_QUARANTINE);
-    }
-    let (q, last) = (quarantine.committed_seq, ledger.committed_seq);
-    if q <= last {
-        let behind = wants_rows && matches!(verdict, Verdict::Landed { .. });
-        return if behind { contradiction(QUARANTINE_BEHIND) } else { verdict };
-    }
-    match staged {
-        Some(open) if q == last + 1 && open.seq == q => match verdict {
-            _ if quarantine.committed_uuid != Some(open.uuid) => another_writer(),
-            Verdict::CommitStaged { .. } => Verdict::CommitStaged { quarantine_landed: true },
-            other => other,
-        },
-        _ => contradiction(LEDGER_BEHIND),
-    }
-}
-
-fn settle_table(ledger: &LedgerFacts, table: Option<&TableTxn>) -> Verdict {
-    let nothing_landed = match ledger.open {
-        None => Verdict::Ready,
-        Some(OpenFacts { staged: false, .. }) => Verdict::Abandon,
-        Some(OpenFacts { staged: true, .. }) => Verdict::CommitStaged { quarantine_landed: false },
-    };
-    let Some(table) = table else {
-        return if ledger.table_created {
-            contradiction(TABLE_GONE)
-        } else if matches!(nothing_landed, Verdict::CommitStaged { .. }) {
-            Verdict::Abandon
-        } else {
-            nothing_landed
-        };
-    };
-    if table.import != Some(ledger.import) {
-        return contradiction(match table.import {
-            None => FOREIGN_TABLE,
-            Some(_) if ledger.table_created => OTHER_IMPORT,
-            Some(_) => LEDGER_LOST,
-        });
-    }
-    let (v, last) = (table.committed_seq, ledger.committed_seq);
-    match ledger.open {
-        _ if v == last => nothing_landed,
-        _ if v < last => contradiction(TABLE_BEHIND),
-        Some(OpenFacts { seq, uuid, staged: true, .. }) if v == last + 1 && seq == v => {
-            if table.committed_uuid == Some(uuid) {
-                Verdict::Landed { version: table.version }
-            } else {
-                another_writer()
-            }
+    fn set_ahead(&mut self, ahead: Option<OpenFacts>) {
+        if let Some(ledger) = self.ledger.as_mut() {
+            ledger.ahead = ahead;
         }
-        _ => contradiction(LEDGER_BEHIND),
+        self.ahead_ended = None;
     }
-}
 
-fn another_writer() -> Verdict {
-    Verdict::Contradiction(Failure::fenced(
-        "fenced",
-        "another writer committed this import's next batch to the table; is the same configuration running twice? stop \
-         the other copy and go on with its ledger",
-    ))
-}
-
-type Contradiction = (&'static str, &'static str);
-
-const STAGED_FILES_GONE: Contradiction = (
-    "staged_files_gone",
-    "data files of the batch that is being committed are gone, after its bad rows were committed to the quarantine \
-     table; was the table vacuumed or restored meanwhile? put the files back",
-);
-const FOREIGN_QUARANTINE: Contradiction = (
-    "foreign_quarantine",
-    "the quarantine table does not belong to this import; move it away (it is made anew), or choose another place in \
-     [destination]",
-);
-const QUARANTINE_BEHIND: Contradiction = (
-    "quarantine_behind",
-    "the quarantine table lacks bad rows of a batch that is in the table, so it was restored to an older version; \
-     restore the newer one, or move it away to start a new one without those rows",
-);
-const TABLE_GONE: Contradiction = (
-    "table_gone",
-    "the ledger says that this import has a table, but there is none at its place; put the table back, or give the \
-     data source another name to import everything again into a new table",
-);
-const FOREIGN_TABLE: Contradiction = (
-    "foreign_table",
-    "there is a table at this place that s3-connector did not make; choose another place in [destination] or move the \
-     table away",
-);
-const OTHER_IMPORT: Contradiction = (
-    "other_import",
-    "the table belongs to another import than the one in the ledger: it was replaced behind the connector's back; put \
-     the old one back or choose another place in [destination]",
-);
-const LEDGER_LOST: Contradiction = (
-    "ledger_lost",
-    "the table belongs to an import that this ledger does not know, so the ledger was deleted or this is another \
-     host; nothing is imported again; put the old ledger back, or choose another place in [destination] or another \
-     name for the data source to start a new table",
-);
-const TABLE_BEHIND: Contradiction = (
-    "table_behind",
-    "the table lacks batches that the ledger has finalised, so it was restored to an older version; restore the newer \
-     one, or a ledger of the same age",
-);
-const LEDGER_BEHIND: Contradiction = (
-    "ledger_behind",
-    "the table has batches that the ledger does not know, so the ledger was restored from a backup or a second copy \
-     runs elsewhere; stop the other copy and put the newest ledger back",
-);
-
-fn contradiction((code, message): Contradiction) -> Verdict {
-    Verdict::Contradiction(Failure::config(code, message))
+    fn see_quarantine(&mut self, seq: BatchSeq) {
+        self.quarantine_seen = seq;
+        if let Some(ledger) = self.ledger.as_mut() {
+            ledger.quarantine_seq = Some(seq);
+        }
+    }
 }
 
 #[cfg(test)]
-#[path = "commit_tests.rs"]
+mod kinds_tests;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod settle_tests;
+#[cfg(test)]
 mod tests;

@@ -35,7 +35,7 @@ impl fmt::Display for ErrorClass {
 /// An error as it travels between rooms: class, code and message. Adapters turn their own error enum into this one.
 ///
 /// The message is lower-case, has no full stop, names bucket and key where there is one, and never holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     pub class: ErrorClass,

@@ -24,6 +24,10 @@
 //! | [`BatchSettled`] | a batch ended of which no file brought a row | none |
 //! | [`BatchAbandoned`] | an open batch gave its files back | none |
 //! | [`CommitUnsettled`] | a commit was answered by an error, and the table has to be read again | errors |
+//! | [`FileRevised`] | rows that were there before have moved or are gone, durably | rows_revised, bytes_read |
+//! | [`TableMaintained`] | a step of maintenance has ended | compacted_files, vacuumed_files, maintenance_duration |
+//! | [`RereadTripped`] | the import would read most of its objects again, and is paused | reread_tripped |
+//! | [`DecoderDied`] | a child process died over a suspect file | decoder_deaths |
 //! | [`FileIngested`], [`FileQuarantined`], [`FileFailed`], [`FileDeferred`], [`FileGone`] | a file's outcome is durable | files, rows, bytes_read, errors |
 //!
 //! File events come only after the batch is finalised or settled: [`emit_file_result`] turns a [`FileResult`] of the
@@ -47,10 +51,12 @@ pub use self::batch::{
     BatchAbandoned, BatchClaimed, BatchCommitted, BatchSettled, CommitUnsettled, GuardTripped, SchemaEvolved,
     TickFinished,
 };
-pub use self::file::{FileDeferred, FileFailed, FileGone, FileIngested, FileQuarantined, emit_file_result};
+pub use self::file::{
+    FileDeferred, FileFailed, FileGone, FileIngested, FileQuarantined, FileRevised, emit_file_result,
+};
 pub use self::import::{
-    GenerationEnded, ImportRegistered, ImportStateChanged, RestartScheduled, SchemaDecided, StaleMessage,
-    TableRecovered,
+    DecoderDied, GenerationEnded, ImportRegistered, ImportStateChanged, RereadTripped, RestartScheduled, SchemaDecided,
+    StaleMessage, TableMaintained, TableRecovered,
 };
 pub use self::process::{CreditMeasured, PoolMeasured, ProcessStarted};
 pub use self::scan::{BacklogMeasured, ScanFailed, ScanFinished, ScanPageListed};

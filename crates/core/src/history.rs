@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::ids::BatchSeq;
 use crate::ports::ColumnEvidence;
+use crate::revision::BatchKind;
 
 /// Which batches are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +28,15 @@ pub struct HistoryPage {
     pub next: Option<i64>,
 }
 
-/// A batch that was committed, settled or abandoned.
+/// A batch, however it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BatchRecord {
     /// The batch id that people see.
     pub id: String,
     pub seq: BatchSeq,
-    /// `committed`, `settled`, `abandoned`, `claimed` or `staged`.
+    pub kind: BatchKind,
+    /// `committed`, `settled`, `abandoned`, `claimed`, `staged`, or `lost`: the table was restored to before it, and its
+    /// files are read again.
     pub state: String,
     pub claimed_at: Timestamp,
     pub ended_at: Option<Timestamp>,
@@ -57,6 +60,9 @@ pub struct FileRecord {
     pub outcome: String,
     pub rows: u64,
     pub rows_quarantined: u64,
+    /// Rows that the batch took out of the table and out of quarantine.
+    pub rows_removed: u64,
+    pub quarantined_removed: u64,
     pub bytes: u64,
     pub duration_ms: u64,
     pub code: Option<String>,

@@ -145,6 +145,20 @@ impl ObjectVersionId {
         })
     }
 
+    /// Reads the id back from a `_s3_version` column.
+    pub fn parse_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut id = [0; 16];
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).ok()?;
+            *byte = u8::from_str_radix(pair, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+
     /// Reads the id back from the 16 bytes stored in the ledger.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -176,5 +190,7 @@ mod tests {
         ];
         assert!(others.iter().all(|other| *other != base));
         assert_eq!(base.hex().len(), 32);
+        assert_eq!(ObjectVersionId::parse_hex(&base.hex()), Some(base));
+        assert_eq!(ObjectVersionId::parse_hex(&"+f".repeat(16)), None);
     }
 }

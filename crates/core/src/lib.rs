@@ -12,15 +12,18 @@
 //! | [`csv`] | how CSV files are written: configured, found out, fixed |
 //! | [`binding`], [`compat`], [`evolve`] | which file column feeds which table column, which type fits, what is added |
 //! | [`block`], [`quarantine`], [`remedy`] | the unit of decoded rows with the rejected ones, the table that takes those, what to do about them |
-//! | [`guard`] | when an import is paused because its rows are mostly bad |
-//! | [`history`] | what the tracker tells of batches, files and schema versions |
+//! | [`guard`], [`reread`] | when an import is paused because its rows are mostly bad, or most of it would be read again |
+//! | [`history`], [`known`] | what the tracker tells of batches, files and schema versions; what the ledger knows of objects |
 //! | [`claim`] | how many files one tick may take, and in which order |
 //! | [`commit`] | the commit protocol as a state machine, with recovery |
+//! | [`revision`] | batches that move or remove rows which are there: replay, rollback, expiry; accounting |
+//! | [`audit`] | whether every row is in the tables exactly once, and what the bucket says |
 //! | [`backoff`], [`restart`], [`credit`] | waiting times; what follows the end of a generation; who may hold memory |
 //! | [`error`] | error classes by remedy |
 //! | [`ports`] | the outside world as this crate sees it: object source, ledger, destination |
 //! | [`telemetry`], [`events`] | the catalogue of metrics, and the events that feed log and metric together |
 
+pub mod audit;
 pub mod backoff;
 pub mod binding;
 pub mod block;
@@ -33,10 +36,12 @@ pub mod csv;
 pub mod error;
 pub mod events;
 pub mod evolve;
+pub mod explain;
 pub mod expr;
 pub mod guard;
 pub mod history;
 pub mod ids;
+pub mod known;
 pub mod object;
 pub mod outcome;
 pub mod pace;
@@ -44,7 +49,9 @@ pub mod ports;
 pub mod preparation;
 pub mod quarantine;
 pub mod remedy;
+pub mod reread;
 pub mod restart;
+pub mod revision;
 pub mod schema;
 pub mod secret;
 pub mod spec;

@@ -32,6 +32,10 @@ pub struct ObjectRef {
     pub last_modified: Timestamp,
     /// How often reading it was put off before.
     pub attempts: u32,
+    /// It was being read when the process died: it is read alone, and first by a child process.
+    pub suspect: bool,
+    /// How often a child process died over it.
+    pub strikes: u32,
 }
 
 impl ObjectRef {
@@ -54,6 +58,8 @@ pub enum SkipReason {
     UnknownFormat,
     /// The key was ingested before with another ETag, and `IMPORT_ON_OVERWRITE` is `ignore`.
     Overwrite,
+    /// The batch that ingested it was rolled back; it waits to be asked for.
+    RolledBack,
 }
 
 impl SkipReason {
@@ -65,6 +71,7 @@ impl SkipReason {
             Self::Hidden => "hidden",
             Self::UnknownFormat => "unknown_format",
             Self::Overwrite => "overwrite",
+            Self::RolledBack => "rolled_back",
         }
     }
 

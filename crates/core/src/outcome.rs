@@ -6,12 +6,46 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::backoff::Backoff;
 use crate::error::{ErrorClass, Failure};
+use crate::explain::quoted;
+use crate::object::ObjectRef;
 use crate::ports::FileOutcome;
 
 /// A file that could not be read is tried again after 30 s to 60 s, then ever later.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait between two attempts at one file.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
+
+/// The code of a file over which the process that decodes it died. Each time is a strike.
+pub const DECODER_DIED: &str = "decoder_died";
+/// The code of a file whose decoding did not come to an end in this process. From then on it is a suspect.
+pub const DECODE_STUCK: &str = "decode_stuck";
+/// The code of a file that has used up its strikes.
+pub const POISON: &str = "poison";
+/// So many processes may die over a file before it is set aside.
+pub const STRIKES: u32 = 3;
+/// A file that may be poison is tried again after 2 s to 4 s: its batch mates have landed, and nothing else is waited for.
+const SUSPECT_RETRY: Duration = Duration::from_secs(2);
+
+/// What it means that a process died over this file: `death` says how, such as `it was killed by SIGABRT`.
+/// The last strike sets the file aside.
+pub fn strike(object: &ObjectRef, death: &str) -> Failure {
+    let (uri, deaths) = (object.uri(), object.strikes.saturating_add(1));
+    if deaths < STRIKES {
+        let message = format!(
+            "the process that decodes {uri} died: {death}; it is tried again, and set aside after {STRIKES} such deaths \
+             (this was number {deaths})"
+        );
+        return Failure::transient(DECODER_DIED, message);
+    }
+    let message = format!(
+        "{uri} is set aside: {deaths} processes that were to decode it, and nothing else, have died, the last one like \
+         this: {death}; none of its rows was read; look at the file and upload it again mended, or, if it only needs more \
+         memory, raise limits.memory and run `s3-connector datasource retry NAME --file {}` with the name of its data \
+         source",
+        quoted(&object.key)
+    );
+    Failure::data(POISON, message)
+}
 
 /// Whether a failure of one file is really one of the import: no other file would fare better.
 pub fn concerns_import(failure: &Failure) -> bool {
@@ -25,13 +59,21 @@ pub fn outcome_of(failure: Failure, attempts: u32, now: Timestamp, random: f64) 
     match (class, code) {
         // The next scan finds what is there now.
         (ErrorClass::Data, "object_changed" | "object_gone") => FileOutcome::Gone { code, message },
-        (ErrorClass::Data, "access_denied" | "archived") | (ErrorClass::Transient, _) => {
-            let wait = SignedDuration::try_from(retry_after(attempts, random)).unwrap_or(SignedDuration::from_mins(1));
-            let not_before = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+        (_, POISON) => FileOutcome::Failed { code, message },
+        (_, DECODER_DIED | DECODE_STUCK) => {
+            let not_before = after(now, SUSPECT_RETRY.mul_f64(1.0 + random.clamp(0.0, 1.0)));
             FileOutcome::Deferred { code, message, not_before }
+        }
+        (ErrorClass::Data, "access_denied" | "archived") | (ErrorClass::Transient, _) => {
+            FileOutcome::Deferred { code, message, not_before: after(now, retry_after(attempts, random)) }
         }
         _ => FileOutcome::Failed { code, message },
     }
+}
+
+fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// Half of the wait is certain and half is jitter: files that failed together do not come back together.
@@ -71,6 +113,43 @@ mod tests {
         assert!(matches!(bad, FileOutcome::Failed { .. }));
         assert!(matches!(outcome(Failure::data("object_changed", "x"), 0, 0.0), FileOutcome::Gone { .. }));
         assert!(matches!(outcome(Failure::data("access_denied", "x"), 0, 0.0), FileOutcome::Deferred { .. }));
+    }
+
+    #[test]
+    fn case_15_two_deaths_put_a_file_off_for_seconds_and_the_third_sets_it_aside() {
+        let mut object = ObjectRef {
+            id: crate::ids::ObjectVersionId([0; 16]),
+            bucket: "bucket".into(),
+            key: "a.csv".into(),
+            etag: "etag".into(),
+            size: 1,
+            last_modified: Timestamp::UNIX_EPOCH,
+            attempts: 9,
+            suspect: true,
+            strikes: 0,
+        };
+        for strikes in 0..2 {
+            object.strikes = strikes;
+            let failure = strike(&object, "it was killed by SIGABRT");
+            assert!(failure.message.contains("SIGABRT") && failure.message.contains("s3://bucket/a.csv"), "{failure}");
+            let FileOutcome::Deferred { code, not_before, .. } = outcome(failure, 9, 1.0) else { panic!("deferred") };
+            assert_eq!((code, not_before.as_second()), ("decoder_died", 4));
+        }
+        for strikes in [2, 3, u32::MAX] {
+            object.strikes = strikes;
+            let FileOutcome::Failed { code, message } = outcome(strike(&object, "it hung"), 9, 0.0) else {
+                panic!("failed")
+            };
+            assert!(
+                code == "poison"
+                    && message.contains("it hung")
+                    && message.contains("`s3-connector datasource retry NAME --file a.csv`"),
+                "{message}"
+            );
+        }
+        // Of whatever class a failure is by the time that it gets here, its code decides.
+        let relabelled = Failure::transient(POISON, "x");
+        assert!(matches!(outcome(relabelled, 0, 0.0), FileOutcome::Failed { code: "poison", .. }));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Pace {
     draining: bool,
     /// No batch is open and recovery is over.
     idle: bool,
+    /// Something else than a batch is being done.
+    occupied: bool,
     scanning: bool,
     scan_not_before: Option<Duration>,
     list_backoff: Backoff,
@@ -72,6 +74,7 @@ impl Pace {
             paused: false,
             draining: false,
             idle: false,
+            occupied: false,
             scanning: false,
             scan_not_before: None,
             list_backoff: Backoff::of_import(),
@@ -102,9 +105,23 @@ impl Pace {
         self.start_ticking(now)
     }
 
+    /// Something else than a batch is to be done while none is open: until [`Pace::batch_ended`] nothing is claimed.
+    /// `false`: not now.
+    pub fn occupy(&mut self) -> bool {
+        let free = self.idle && !self.claiming;
+        self.idle &= !free;
+        self.occupied |= free;
+        free
+    }
+
+    /// Whether a tick came, or somebody wants a sync, while something else is being done that could be put off.
+    pub fn is_kept_waiting(&self) -> bool {
+        self.occupied && (self.tick_due || self.sync != SyncPhase::None)
+    }
+
     /// The open batch has ended.
     pub fn batch_ended(&mut self) -> Vec<Step> {
-        self.idle = true;
+        (self.idle, self.occupied) = (true, false);
         self.proceed()
     }
 
@@ -114,7 +131,7 @@ impl Pace {
             return Vec::new();
         }
         let mut steps = vec![self.arm(self.tick)];
-        if self.idle && !self.claiming && self.sync == SyncPhase::None {
+        if (self.idle || self.occupied) && !self.claiming && self.sync == SyncPhase::None {
             self.tick_due = true;
             let must_wait = self.scan_not_before.is_some_and(|not_before| now < not_before);
             if self.scanning || must_wait {
@@ -151,13 +168,14 @@ impl Pace {
         self.proceed()
     }
 
-    /// A claim was answered: with a batch or without, and when the tick ends, if it was throttled.
-    pub fn claimed(&mut self, batch: bool, tick_ends_in: Option<Duration>) -> Vec<Step> {
+    /// A claim was answered: with a batch or without, and when the tick ends, if it was throttled. `free_left`: the same
+    /// tick may claim once more, as soon as the batch has ended.
+    pub fn claimed(&mut self, batch: bool, tick_ends_in: Option<Duration>, free_left: bool) -> Vec<Step> {
         self.claiming = false;
         self.idle = !batch;
         let mut steps = Vec::new();
         if let Some(wait) = tick_ends_in {
-            self.tick_due = false;
+            self.tick_due = batch && free_left;
             steps.push(self.arm(wait.min(self.tick)));
         }
         match self.sync {

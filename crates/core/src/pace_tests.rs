@@ -22,21 +22,47 @@ fn without_arming(steps: Vec<Step>) -> Vec<Step> {
 }
 
 #[test]
+fn while_it_is_occupied_nothing_is_claimed_and_a_tick_waits() {
+    let mut pace = Pace::new(Schedule::Auto, Duration::from_secs(60));
+    assert!(!pace.occupy(), "recovery is not over");
+    let steps = pace.recovered(true, Duration::ZERO);
+    assert_eq!(steps, []);
+    assert!(pace.occupy() && !pace.occupy());
+    assert!(!pace.is_kept_waiting());
+    let steps = pace.resume(Duration::ZERO);
+    assert!(!steps.contains(&Step::ClaimThrottled), "{steps:?}");
+    assert!(steps.contains(&Step::Scan) && pace.is_kept_waiting(), "a scan goes on beside it");
+    assert!(!pace.scan_done().contains(&Step::ClaimThrottled));
+    assert_eq!(pace.batch_ended(), [Step::ClaimThrottled], "the tick that was kept waiting");
+}
+
+#[test]
+fn a_tick_claims_once_more_if_something_free_is_left() {
+    let mut pace = Pace::new(Schedule::Auto, Duration::from_secs(60));
+    pace.recovered(false, Duration::ZERO);
+    pace.scan_done();
+    pace.claimed(true, Some(Duration::from_secs(60)), true);
+    assert_eq!(pace.batch_ended(), [Step::ClaimThrottled]);
+    pace.claimed(true, Some(Duration::from_secs(60)), false);
+    assert_eq!(pace.batch_ended(), []);
+}
+
+#[test]
 fn a_tick_scans_and_then_claims_and_the_next_one_comes_when_the_ledgers_tick_ends() {
     let (mut pace, steps) = started(Schedule::Auto);
     assert_eq!(without_arming(steps), [Step::Scan]);
     assert_eq!(pace.scan_done(), [Step::ClaimThrottled]);
-    let steps = pace.claimed(true, Some(Duration::from_secs(40)));
+    let steps = pace.claimed(true, Some(Duration::from_secs(40)), false);
     assert!(matches!(steps[..], [Step::ArmTick { wait, .. }] if wait == Duration::from_secs(40) + TICK_MARGIN));
     assert_eq!(pace.batch_ended(), []);
     assert_eq!(without_arming(pace.tick(armed(&steps), NOW)), [Step::Scan]);
 }
 
 #[test]
-fn a_tick_that_finds_a_batch_open_is_skipped_and_the_one_after_comes_all_the_same() {
+fn case_20_a_tick_that_finds_a_batch_open_is_skipped_and_the_one_after_comes_all_the_same() {
     let (mut pace, _) = started(Schedule::Auto);
     pace.scan_done();
-    let steps = pace.claimed(true, Some(TICK));
+    let steps = pace.claimed(true, Some(TICK), false);
     let steps = pace.tick(armed(&steps), NOW);
     assert_eq!(without_arming(steps.clone()), []);
     assert_eq!(pace.batch_ended(), []);
@@ -44,11 +70,11 @@ fn a_tick_that_finds_a_batch_open_is_skipped_and_the_one_after_comes_all_the_sam
 }
 
 #[test]
-fn an_old_tick_does_not_count_twice() {
+fn case_20_an_old_tick_does_not_count_twice() {
     let (mut pace, steps) = started(Schedule::Auto);
     let old = armed(&steps);
     pace.scan_done();
-    pace.claimed(false, Some(TICK));
+    pace.claimed(false, Some(TICK), false);
     assert_eq!(pace.tick(old, NOW), []);
 }
 
@@ -57,7 +83,7 @@ fn the_first_claim_waits_for_a_scan_or_for_its_grace_and_later_ones_do_not() {
     let (mut pace, _) = started(Schedule::Auto);
     assert_eq!(pace.batch_ended(), []);
     assert_eq!(pace.grace_over(), [Step::ClaimThrottled]);
-    let steps = pace.claimed(true, Some(TICK));
+    let steps = pace.claimed(true, Some(TICK), false);
     pace.batch_ended();
     // The first scan still runs: the tick claims from what the ledger has.
     assert_eq!(without_arming(pace.tick(armed(&steps), NOW)), [Step::ClaimThrottled]);
@@ -67,12 +93,12 @@ fn the_first_claim_waits_for_a_scan_or_for_its_grace_and_later_ones_do_not() {
 fn a_failed_listing_backs_off_while_known_files_are_claimed() {
     let (mut pace, steps) = started(Schedule::Auto);
     pace.grace_over();
-    pace.claimed(false, Some(TICK));
+    pace.claimed(false, Some(TICK), false);
     let _ = steps;
     assert_eq!(pace.scan_failed(NOW, 1.0), []);
     let number = pace.armed;
     assert_eq!(without_arming(pace.tick(number, Duration::from_millis(500))), [Step::ClaimThrottled]);
-    let steps = pace.claimed(false, Some(TICK));
+    let steps = pace.claimed(false, Some(TICK), false);
     assert_eq!(without_arming(pace.tick(armed(&steps), Duration::from_secs(2))), [Step::Scan]);
 }
 
@@ -82,9 +108,9 @@ fn a_sync_scans_afresh_and_claims_until_nothing_is_left() {
     assert_eq!(steps, [], "on demand nothing happens by itself");
     assert_eq!(pace.sync(), [Step::Scan]);
     assert_eq!(pace.scan_done(), [Step::ClaimAll]);
-    assert_eq!(pace.claimed(true, None), []);
+    assert_eq!(pace.claimed(true, None, false), []);
     assert_eq!(pace.batch_ended(), [Step::ClaimAll]);
-    assert_eq!(pace.claimed(false, None), [Step::EndSync]);
+    assert_eq!(pace.claimed(false, None, false), [Step::EndSync]);
     assert_eq!(pace.batch_ended(), []);
 }
 
@@ -93,7 +119,7 @@ fn a_sync_that_joins_a_running_one_gets_a_scan_of_its_own() {
     let (mut pace, _) = started(Schedule::OnDemand);
     pace.sync();
     pace.scan_done();
-    assert_eq!(pace.claimed(true, None), []);
+    assert_eq!(pace.claimed(true, None, false), []);
     assert_eq!(pace.sync(), [], "a batch is open");
     assert_eq!(pace.batch_ended(), [Step::Scan]);
     assert_eq!(pace.scan_done(), [Step::ClaimAll]);
@@ -114,7 +140,7 @@ fn a_pause_stops_ticks_and_a_running_sync_and_a_resume_starts_ticking_again() {
     pace.sync();
     pace.scan_done();
     pace.scan_done();
-    pace.claimed(true, None);
+    pace.claimed(true, None, false);
     pace.pause();
     assert_eq!(pace.batch_ended(), []);
     assert_eq!(pace.tick(pace.armed, NOW), []);
@@ -162,7 +188,7 @@ fn random_traffic_never_starts_two_things_at_once_and_never_falls_asleep() {
                 1 if claiming => {
                     claiming = false;
                     open = random.bool() && !paused;
-                    pace.claimed(open, random.bool().then_some(TICK))
+                    pace.claimed(open, random.bool().then_some(TICK), false)
                 }
                 2 if open => {
                     open = false;
@@ -189,7 +215,7 @@ fn random_traffic_never_starts_two_things_at_once_and_never_falls_asleep() {
 fn a_tick_that_was_due_during_a_pause_within_one_batch_does_not_stop_the_clock() {
     let (mut pace, _) = started(Schedule::Auto);
     pace.scan_done();
-    let steps = pace.claimed(true, Some(TICK));
+    let steps = pace.claimed(true, Some(TICK), false);
     pace.pause();
     assert_eq!(pace.tick(armed(&steps), TICK), []);
     let steps = pace.resume(TICK);

@@ -1,5 +1,7 @@
 //! The quarantine table: its columns, its rows, and what its messages say.
 
+mod rows;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use crate::block::{Cause, Rejected};
 use crate::ids::BatchId;
 use crate::schema::{Column, TableSchema};
 use crate::types::ColumnType;
+
+pub use self::rows::{QuarantineFilter, QuarantinedRow, rows_of};
 
 /// What the quarantine table is called, beside its table.
 pub const SUFFIX: &str = "_quarantine";

@@ -9,6 +9,7 @@ use crate::evolve::EvolutionRules;
 use crate::expr::Expr;
 use crate::guard::GuardLimits;
 use crate::ids::ImportName;
+use crate::ports::MaintenanceRules;
 use crate::schema::Column;
 use crate::secret::Secret;
 use crate::uri::BucketUri;
@@ -74,6 +75,25 @@ impl Schedule {
     }
 }
 
+/// What becomes of a new version of a key that was ingested before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverwritePolicy {
+    /// Not read; counted and shown.
+    #[default]
+    Ignore,
+    /// Its rows are added to those of the earlier version.
+    Append,
+}
+
+impl OverwritePolicy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Append => "append",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     Csv,
@@ -130,11 +150,14 @@ pub struct ImportSpec {
     pub columns: Option<Vec<Column>>,
     /// `ENGINE_PARTITION_KEY`: a column.
     pub partition: Option<String>,
-    /// `ENGINE_TTL`. Checked and kept; nothing applies it yet.
+    /// `ENGINE_TTL`: data files whose rows have all expired are removed.
     pub ttl: Option<Expr>,
     pub evolution: EvolutionRules,
     pub csv: CsvSettings,
     pub guard: GuardLimits,
+    /// `IMPORT_ON_OVERWRITE`.
+    pub overwrite: OverwritePolicy,
+    pub maintenance: MaintenanceRules,
     pub tick: Duration,
 }
 

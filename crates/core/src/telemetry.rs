@@ -9,7 +9,7 @@
 //! | label | values |
 //! |---|---|
 //! | `connection`, `import` | names from the configuration |
-//! | `outcome` | `ingested`, `quarantined`, `failed`, `deferred`, `gone`, `skipped` for files; `ingested`, `quarantined` for rows |
+//! | `outcome` | `ingested`, `quarantined`, `failed`, `deferred`, `gone`, `skipped` for files; `ingested`, `quarantined` for rows; `replayed`, `rolled_back`, `superseded`, `expired` for revised rows |
 //! | `stage` | [`Stage`] |
 //! | `error_code` | codes of [`crate::error::Failure`], fixed at compile time |
 //! | `state` | [`crate::status::ImportState`] |
@@ -191,6 +191,12 @@ pub const ROWS: Counter = Counter::new(
     WITH_OUTCOME,
     "Rows of finalised batches, by where they went: ingested into the table, or quarantined.",
 );
+pub const ROWS_REVISED: Counter = Counter::new(
+    "s3_connector_rows_revised_total",
+    Unit::Count,
+    WITH_OUTCOME,
+    "Rows of finalised batches that were there before: replayed into the table, rolled back, superseded, or expired.",
+);
 pub const BYTES_READ: Counter = Counter::new(
     "s3_connector_bytes_read_total",
     Unit::Bytes,
@@ -290,6 +296,38 @@ pub const GUARD_TRIPPED: Counter = Counter::new(
     "Times that the import was paused because most of its rows were bad.",
 );
 
+pub const COMPACTED_FILES: Counter = Counter::new(
+    "s3_connector_compacted_files_total",
+    Unit::Count,
+    OF_IMPORT,
+    "Small data files that maintenance has written together, of table and quarantine table.",
+);
+pub const VACUUMED_FILES: Counter = Counter::new(
+    "s3_connector_vacuumed_files_total",
+    Unit::Count,
+    OF_IMPORT,
+    "Unreferenced data files that maintenance has removed, of table and quarantine table.",
+);
+pub const MAINTENANCE_DURATION: Histogram = Histogram::new(
+    "s3_connector_maintenance_duration_seconds",
+    Unit::Seconds,
+    OF_IMPORT,
+    LONG_SECONDS,
+    "Duration of single steps of maintenance.",
+);
+pub const REREAD_TRIPPED: Counter = Counter::new(
+    "s3_connector_reread_tripped_total",
+    Unit::Count,
+    OF_IMPORT,
+    "Times that the import was paused because it would have read most of its objects again.",
+);
+pub const DECODER_DEATHS: Counter = Counter::new(
+    "s3_connector_decoder_deaths_total",
+    Unit::Count,
+    OF_IMPORT,
+    "Child processes that died over a suspect file.",
+);
+
 // ------------------------------------------------------------------------------------------------ health
 
 pub const STATE: Gauge =
@@ -330,6 +368,7 @@ pub const BUILD_INFO: Gauge =
 pub const CATALOGUE: &[MetricSpec] = &[
     FILES.0,
     ROWS.0,
+    ROWS_REVISED.0,
     BYTES_READ.0,
     BACKLOG_FILES.0,
     BACKLOG_BYTES.0,
@@ -349,6 +388,11 @@ pub const CATALOGUE: &[MetricSpec] = &[
     SCHEMA_COLUMNS.0,
     SCHEMA_VERSION.0,
     GUARD_TRIPPED.0,
+    COMPACTED_FILES.0,
+    VACUUMED_FILES.0,
+    MAINTENANCE_DURATION.0,
+    REREAD_TRIPPED.0,
+    DECODER_DEATHS.0,
     STATE.0,
     ERRORS.0,
     RESTARTS.0,

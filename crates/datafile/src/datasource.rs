@@ -4,7 +4,7 @@ use connector_core::claim::MAX_BATCH_FILES;
 use connector_core::csv::{CsvSettings, column_of_position};
 use connector_core::evolve::{Evolution, OnMissingColumn};
 use connector_core::expr::Expr;
-use connector_core::spec::{Format, Schedule};
+use connector_core::spec::{Format, OverwritePolicy, Schedule};
 use connector_core::uri::BucketUri;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::DATASOURCE;
 use crate::lexer::Body;
 use crate::path::JsonPath;
-use crate::reader::{Reader, place_in};
+use crate::reader::{Reader, Text, place_in};
 use crate::secrets::Secrets;
 use crate::source::{SourceFile, Span, Spanned};
 use crate::suggest::nearest;
@@ -57,6 +57,8 @@ pub struct Import {
     pub max_files: Option<Spanned<u32>>,
     pub evolution: Evolution,
     pub on_missing_column: OnMissingColumn,
+    /// What becomes of a new version of a key that was ingested before.
+    pub on_overwrite: OverwritePolicy,
     pub csv: CsvSettings,
 }
 
@@ -145,6 +147,7 @@ fn import(reader: &mut Reader<'_, '_>, connection: Option<Spanned<String>>, firs
     let format = explicit.or_else(by_suffix);
     let csv = csv::settings(reader, format);
     let (evolution, on_missing_column) = (evolution(reader), on_missing_column(reader));
+    let on_overwrite = on_overwrite(reader);
     Some(Import {
         connection: connection?,
         uri: uri?,
@@ -154,6 +157,7 @@ fn import(reader: &mut Reader<'_, '_>, connection: Option<Spanned<String>>, firs
         max_files,
         evolution,
         on_missing_column,
+        on_overwrite,
         csv,
     })
 }
@@ -243,7 +247,18 @@ fn choice<T: Copy + Default>(
     code: &'static str,
     choices: [(&'static str, T, &'static str); 2],
 ) -> T {
-    let Some(Spanned { value, span }) = reader.text(name) else { return T::default() };
+    match reader.text(name) {
+        Some(written) => chosen(reader, written, code, choices),
+        None => T::default(),
+    }
+}
+
+fn chosen<T: Copy + Default>(
+    reader: &mut Reader<'_, '_>,
+    Spanned { value, span }: Spanned<Text>,
+    code: &'static str,
+    choices: [(&'static str, T, &'static str); 2],
+) -> T {
     if let Some((_, found, _)) = choices.iter().find(|(word, ..)| word.eq_ignore_ascii_case(&value.value)) {
         return *found;
     }
@@ -268,6 +283,21 @@ fn on_missing_column(reader: &mut Reader<'_, '_>) -> OnMissingColumn {
         ("null", OnMissingColumn::Null, "a column that a file lacks counts as empty"),
     ];
     choice(reader, "IMPORT_ON_MISSING_COLUMN", "bad_on_missing_column", choices)
+}
+
+fn on_overwrite(reader: &mut Reader<'_, '_>) -> OverwritePolicy {
+    const CODE: &str = "bad_on_overwrite";
+    let Some(written) = reader.text("IMPORT_ON_OVERWRITE") else { return OverwritePolicy::default() };
+    if written.value.value.eq_ignore_ascii_case("replace") {
+        let hint = "append: the rows of a new version are added to those of the one before; ignore: it is not read";
+        reader.error(CODE, written.span, "replace is not available yet", hint);
+        return OverwritePolicy::default();
+    }
+    let choices = [
+        ("ignore", OverwritePolicy::Ignore, "a new version of a key that was ingested before is not read"),
+        ("append", OverwritePolicy::Append, "its rows are added to those of the version before"),
+    ];
+    chosen(reader, written, CODE, choices)
 }
 
 /// Where files keep the columns, as far as their format decides it.

@@ -127,8 +127,6 @@ fn ttl(reader: &mut Reader<'_, '_>, value: &Spanned<Text>, columns: Option<&[Col
         reader.error("bad_ttl", span, "the TTL depends on no column, so that all rows would expire at once", hint);
         return None;
     }
-    let diagnostic = Diagnostic::warning("ttl_not_applied", "ENGINE_TTL is checked, but not applied yet: rows stay");
-    reader.report.push(diagnostic, span);
     Some(expression)
 }
 

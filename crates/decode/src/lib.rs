@@ -36,4 +36,4 @@ pub mod spool;
 pub mod text;
 
 pub use error::DecodeError;
-pub use pool::{JobLost, Pool};
+pub use pool::{JobLost, Pool, StuckRules};

@@ -24,11 +24,11 @@ const SEQ_TAG: &str = "s3_connector.seq";
 /// The tag of each `add` that carries the batch uuid.
 const BATCH_TAG: &str = "s3_connector.batch";
 
-/// What marks the files of one batch.
+/// What is added to the data files of one commit.
 #[derive(Clone, Debug)]
-pub(crate) struct BatchMark {
-    pub(crate) seq: BatchSeq,
-    pub(crate) uuid: BatchUuid,
+pub(crate) struct Marks {
+    /// The batch; none of a commit that only rearranges rows.
+    pub(crate) batch: Option<(BatchSeq, BatchUuid)>,
     /// Statistics as JSON text, by the data file's path as the log spells it.
     pub(crate) stats: HashMap<String, String>,
 }
@@ -60,14 +60,14 @@ impl OutcomeSlot {
 pub(crate) struct LogCommitter {
     log: Log,
     /// `None` when a table is created.
-    mark: Option<BatchMark>,
+    marks: Option<Marks>,
     slot: OutcomeSlot,
 }
 
 impl LogCommitter {
-    pub(crate) fn new(log: Log, mark: Option<BatchMark>) -> (Self, OutcomeSlot) {
+    pub(crate) fn new(log: Log, marks: Option<Marks>) -> (Self, OutcomeSlot) {
         let slot = OutcomeSlot::default();
-        (Self { log, mark, slot: slot.clone() }, slot)
+        (Self { log, marks, slot: slot.clone() }, slot)
     }
 
     fn publish(&self, version: u64, entry: &Bytes) -> Result<PutOutcome, DeltaError> {
@@ -76,8 +76,8 @@ impl LogCommitter {
         for put_again in [true, false] {
             match self.log.read(version) {
                 Ok(Some(found)) if self.is_ours(entry, &found) => {
-                    // The link is there; whether its directory was synced is what the error may have been about.
-                    self.log.sync()?;
+                    // The name is there; whether that is on disk is what the error may have been about.
+                    self.log.settle(version, &found)?;
                     return Ok(PutOutcome::Landed { version, entry: found });
                 }
                 Ok(Some(_)) => return Ok(PutOutcome::Conflict),
@@ -97,11 +97,8 @@ impl LogCommitter {
 
     /// Ours: the very bytes that were put, or another attempt at the same batch.
     fn is_ours(&self, put: &Bytes, found: &Bytes) -> bool {
-        put == found
-            || self
-                .mark
-                .as_ref()
-                .is_some_and(|mark| Entry::parse(found).is_ok_and(|entry| entry.batch == Some(mark.uuid)))
+        let batch = self.marks.as_ref().and_then(|marks| marks.batch);
+        put == found || batch.is_some_and(|(_, uuid)| Entry::parse(found).is_ok_and(|entry| entry.batch == Some(uuid)))
     }
 }
 
@@ -113,8 +110,8 @@ impl Committer for LogCommitter {
         metadata: CommitMetadata,
     ) -> KernelResult<CommitResponse> {
         let lines = to_json_bytes(actions)?;
-        let entry = match &self.mark {
-            Some(mark) => mark_files(&lines, mark).map_err(KernelError::generic_err)?,
+        let entry = match &self.marks {
+            Some(marks) => mark_files(&lines, marks).map_err(KernelError::generic_err)?,
             None => lines,
         };
         let entry = Bytes::from(entry);
@@ -146,17 +143,19 @@ impl Committer for LogCommitter {
 }
 
 /// Adds statistics and tags to each `add`; leaves every other action byte for byte.
-fn mark_files(lines: &[u8], mark: &BatchMark) -> Result<Vec<u8>, serde_json::Error> {
+fn mark_files(lines: &[u8], marks: &Marks) -> Result<Vec<u8>, serde_json::Error> {
     let mut entry = Vec::with_capacity(lines.len() * 2);
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         if line.starts_with(br#"{"add""#) {
             let mut action: Value = serde_json::from_slice(line)?;
             let add = &mut action["add"];
-            let stats = add["path"].as_str().and_then(|path| mark.stats.get(path));
+            let stats = add["path"].as_str().and_then(|path| marks.stats.get(path));
             if let Some(stats) = stats {
                 add["stats"] = Value::from(stats.as_str());
             }
-            add["tags"] = json!({ SEQ_TAG: mark.seq.to_string(), BATCH_TAG: mark.uuid.to_string() });
+            if let Some((seq, uuid)) = marks.batch {
+                add["tags"] = json!({ SEQ_TAG: seq.to_string(), BATCH_TAG: uuid.to_string() });
+            }
             serde_json::to_writer(&mut entry, &action)?;
         } else {
             entry.extend_from_slice(line);

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -22,9 +22,9 @@ use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
 
 use crate::error::DeltaError;
-use crate::files;
 use crate::partition;
 use crate::stats;
+use crate::storage::{Draft, Storage};
 
 /// A row group is closed at the latest with this many rows.
 const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -40,9 +40,9 @@ pub(crate) struct Layout {
     pub(crate) partition: Option<usize>,
     /// What is in a file, as it is handed to the encoder: the data columns without the partition column, and the
     /// provenance columns as dictionaries.
-    encoded: SchemaRef,
+    pub(crate) encoded: SchemaRef,
     /// The same in plain types.
-    plain: SchemaRef,
+    pub(crate) plain: SchemaRef,
     properties: WriterProperties,
 }
 
@@ -76,19 +76,16 @@ pub(crate) struct DataFile {
 }
 
 impl DataFile {
-    /// Creates a new file in the table's directory `root`, for rows of this partition value. Blocking.
-    pub(crate) fn create(root: &Path, layout: &Arc<Layout>, value: Option<&str>) -> Result<Self, DeltaError> {
+    /// Creates a new file of the table, for rows of this partition value. Blocking.
+    pub(crate) fn create(storage: &Storage, layout: &Arc<Layout>, value: Option<&str>) -> Result<Self, DeltaError> {
         let mut name = format!("part-{}.parquet", Uuid::new_v4());
         let column = layout.partition.map(|index| layout.data.field(index).name());
         if let Some(directory) = column.and_then(|column| partition::directory(column, value)) {
-            let path = root.join(&directory);
-            files::create_dirs(&path).map_err(|error| DeltaError::io(&path, error))?;
             name = format!("{directory}/{name}");
         }
-        let path = root.join(&name);
-        let opened = File::options().write(true).create_new(true).open(&path);
-        let opened = opened.map_err(|error| DeltaError::io(&path, error))?;
-        let file = UnfinishedFile { path, name, kept: false };
+        let (draft, opened) = storage.draft(&name)?;
+        let path = storage.named(&name);
+        let file = UnfinishedFile { storage: storage.clone(), draft, path, state: State::Draft };
         // Without the Arrow schema in the footer, readers see plain Parquet types and not our dictionaries.
         let options =
             ArrowWriterOptions::new().with_properties(layout.properties.clone()).with_skip_arrow_metadata(true);
@@ -122,15 +119,16 @@ impl DataFile {
         self.parquet.flush().map_err(|error| self.failed(&error))
     }
 
-    /// Closes the file and makes its bytes durable; its name is so only when its directory is synced too.
+    /// Closes the file and makes its bytes durable: in a bucket it is there for good then, on disk only when its
+    /// directory is synced too, see [`Storage::sync_dirs`].
     pub(crate) fn close(mut self, partition: Option<String>) -> Result<ClosedFile, DeltaError> {
         let metadata = self.parquet.finish().map_err(|error| self.failed(&error))?;
-        let io = |error| DeltaError::io(&self.file.path, error);
-        let file = self.parquet.inner().get_ref();
-        file.sync_all().map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
+        let written = self.parquet.inner().get_ref().metadata();
+        let bytes = written.map_err(|error| DeltaError::io(self.file.draft.local(), error))?.len();
         let stats = stats::from_parquet(&metadata, &self.layout.plain).map_err(|error| self.failed(&error))?;
-        let staged = StagedFile { path: self.file.name.clone(), bytes, rows: self.rows, stats, partition };
+        self.file.storage.publish(&self.file.draft, self.parquet.inner().get_ref())?;
+        self.file.state = State::Published;
+        let staged = StagedFile { path: self.file.draft.path.clone(), bytes, rows: self.rows, stats, partition };
         Ok(ClosedFile { file: self.file, staged })
     }
 
@@ -146,31 +144,43 @@ pub(crate) struct ClosedFile {
 }
 
 impl ClosedFile {
-    /// The directory that has to be synced before the file is there for good.
-    pub(crate) fn directory(&self) -> Option<&Path> {
-        self.file.path.parent()
+    /// Relative to the table.
+    pub(crate) fn path(&self) -> &str {
+        &self.staged.path
     }
 
     pub(crate) fn keep(mut self) -> StagedFile {
-        self.file.kept = true;
+        self.file.state = State::Kept;
         self.staged
     }
 }
 
 /// Removes its file when dropped, unless it is to be kept.
 struct UnfinishedFile {
+    storage: Storage,
+    draft: Draft,
+    /// As messages name it.
     path: PathBuf,
-    name: String,
-    kept: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Draft,
+    Published,
+    Kept,
 }
 
 impl Drop for UnfinishedFile {
     fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "an unfinished data file could not be removed");
+        match self.state {
+            State::Draft => self.storage.forget_draft(&self.draft),
+            State::Published => {
+                if let Err(error) = self.storage.remove(&self.draft.path) {
+                    tracing::warn!(path = %self.path.display(), %error, "an unreferenced data file is left behind");
+                }
+            }
+            State::Kept => {}
         }
     }
 }

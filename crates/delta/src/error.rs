@@ -37,6 +37,20 @@ pub enum DeltaError {
          right to read and write there"
     )]
     Denied { path: PathBuf, source: io::Error },
+    #[error(
+        "access to {path:?} is refused by S3: {why}; the role of the connection in [destination] needs s3:ListBucket on \
+         the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject there"
+    )]
+    S3Denied { path: PathBuf, why: String },
+    #[error("there is no bucket for {path:?}: {why}; create it, or correct uri in [destination]")]
+    NoBucket { path: PathBuf, why: String },
+    #[error(
+        "bucket {bucket:?} cannot hold a table: {why}, so two writers could both commit and one would lose its rows; use \
+         a store that honours If-None-Match, or a local folder in [destination]"
+    )]
+    NoConditionalPut { bucket: String, why: &'static str },
+    #[error(transparent)]
+    Credentials(#[from] Failure),
     #[error("cannot write or read {path:?}: {why}; it is tried again, so free some disk space or mend the disk")]
     Storage { path: PathBuf, why: String },
     #[error("data file {path:?} was written but is gone now; its batch is read again")]
@@ -46,6 +60,11 @@ pub enum DeltaError {
          committed"
     )]
     CommitUnknown { table: PathBuf, version: u64, why: String },
+    #[error(
+        "table {table:?} has no column '{column}' any more, but data file {file} of the batch has: another program has \
+         renamed or dropped it; give the table that column back, and the batch is committed"
+    )]
+    ColumnGone { table: PathBuf, column: String, file: String },
     #[error(
         "table {table:?} has a column '{column}' of type {present} already, and the batch brings '{wanted}' of type \
          {brought}; another program added it, so remove it from the table, and the batch is committed"
@@ -79,14 +98,30 @@ impl DeltaError {
             | Self::ForgetsTransactions { .. }
             | Self::ForeignLayout { .. }
             | Self::BadSchema { .. }
+            | Self::ColumnGone { .. }
             | Self::ColumnTaken { .. }
             | Self::NoSuchColumn { .. }
             | Self::DamagedFile { .. }
+            | Self::S3Denied { .. }
+            | Self::NoBucket { .. }
+            | Self::NoConditionalPut { .. }
             | Self::Denied { .. } => ErrorClass::Config,
+            Self::Credentials(failure) => failure.class,
             Self::BadPartition { .. } => ErrorClass::Data,
             Self::Storage { .. } | Self::StagedFileMissing { .. } | Self::CommitUnknown { .. } => ErrorClass::Transient,
             Self::BadBlock { .. } | Self::Internal(_) => ErrorClass::Bug,
         }
+    }
+
+    /// Whether it is one of a commit of which nothing can have been written.
+    pub(crate) fn is_before_commit(&self) -> bool {
+        matches!(
+            self,
+            Self::ColumnGone { .. }
+                | Self::ColumnTaken { .. }
+                | Self::BadSchema { .. }
+                | Self::StagedFileMissing { .. }
+        )
     }
 
     /// A bounded label.
@@ -98,10 +133,14 @@ impl DeltaError {
             Self::ForgetsTransactions { .. } => "txn_retention",
             Self::ForeignLayout { .. } => "table_layout",
             Self::BadSchema { .. } => "bad_schema",
-            Self::Denied { .. } => "storage_denied",
+            Self::Denied { .. } | Self::S3Denied { .. } => "storage_denied",
+            Self::NoBucket { .. } => "no_bucket",
+            Self::NoConditionalPut { .. } => "no_conditional_put",
+            Self::Credentials(failure) => failure.code,
             Self::Storage { .. } => "storage",
             Self::StagedFileMissing { .. } => "staged_file_missing",
             Self::CommitUnknown { .. } => "commit_unknown",
+            Self::ColumnGone { .. } => "column_gone",
             Self::ColumnTaken { .. } => "column_taken",
             Self::BadPartition { .. } => "bad_partition",
             Self::NoSuchColumn { .. } => "no_such_column",
@@ -121,20 +160,42 @@ impl DeltaError {
         }
     }
 
-    /// An error of the object store at `path`.
+    /// An error of the object store at `path`: of the file system, of S3, or of getting credentials for it.
     pub(crate) fn store(path: &Path, error: &object_store::Error) -> Self {
-        match io_cause(error) {
-            Some(cause) => Self::io(path, cause),
-            None => Self::Storage { path: path.to_owned(), why: error.to_string() },
+        if let Some(failure) = find::<Failure>(error) {
+            return Self::Credentials(failure.clone());
+        }
+        if let Some(cause) = io_cause(error).filter(|cause| cause.kind() != io::ErrorKind::Other) {
+            return Self::io(path, cause);
+        }
+        let (path, why) = (path.to_owned(), error.to_string().replace('\n', " "));
+        match error {
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                Self::S3Denied { path, why }
+            }
+            object_store::Error::NotFound { .. } if why.contains("NoSuchBucket") => Self::NoBucket { path, why },
+            _ => Self::Storage { path, why },
         }
     }
 
-    /// An error of the kernel while it read the table: the disk's fault if one is behind it, else the log's.
-    pub(crate) fn kernel(table: &Path, error: &KernelError) -> Self {
-        match kernel_io_cause(error) {
-            Some(cause) => Self::io(table, cause),
-            None => Self::Unreadable { table: table.to_owned(), why: one_line(error) },
+    /// What the disk or the bucket has to do with an error of the kernel, if it has.
+    pub(crate) fn outside(table: &Path, error: &KernelError) -> Option<Self> {
+        let store = match unwrapped(error) {
+            KernelError::ObjectStore(inner) => Some(inner),
+            other => find::<object_store::Error>(other),
+        };
+        match store {
+            Some(object_store::Error::NotFound { .. }) => None,
+            Some(error) => Some(Self::store(table, error)),
+            None => kernel_io_cause(error).map(|cause| Self::io(table, cause)),
         }
+    }
+
+    /// An error of the kernel while it read the table: the disk's or the bucket's fault if one is behind it, else the
+    /// log's.
+    pub(crate) fn kernel(table: &Path, error: &KernelError) -> Self {
+        let unreadable = || Self::Unreadable { table: table.to_owned(), why: one_line(error) };
+        Self::outside(table, error).unwrap_or_else(unreadable)
     }
 
     /// An error of the Parquet writer: the disk's fault if one is behind it, else ours.
@@ -147,6 +208,13 @@ impl DeltaError {
 
     /// An error of reading a data file: the disk's fault if one is behind it, else the file's.
     pub(crate) fn data_file(path: &Path, error: &(dyn StdError + 'static)) -> Self {
+        match find::<object_store::Error>(error) {
+            Some(object_store::Error::NotFound { .. }) => {
+                return Self::DamagedFile { path: path.to_owned(), why: "it is not there any more".to_owned() };
+            }
+            Some(error) => return Self::store(path, error),
+            None => {}
+        }
         match io_cause(error).filter(|cause| cause.kind() != io::ErrorKind::NotFound) {
             Some(cause) => Self::io(path, cause),
             None => Self::DamagedFile { path: path.to_owned(), why: error.to_string() },
@@ -162,11 +230,23 @@ impl From<DeltaError> for Failure {
 
 /// The kernel's message without the backtrace that some of its errors carry.
 pub(crate) fn one_line(error: &KernelError) -> String {
-    let inner = match error {
-        KernelError::Backtraced { source, .. } => source,
+    unwrapped(error).to_string().replace('\n', " ")
+}
+
+/// Whether a file of the log was gone when the kernel came to read it.
+pub(crate) fn is_not_found(error: &KernelError) -> bool {
+    match unwrapped(error) {
+        KernelError::FileNotFound(_) => true,
+        KernelError::ObjectStore(inner) => matches!(inner, object_store::Error::NotFound { .. }),
+        other => matches!(find::<object_store::Error>(other), Some(object_store::Error::NotFound { .. })),
+    }
+}
+
+fn unwrapped(error: &KernelError) -> &KernelError {
+    match error {
+        KernelError::Backtraced { source, .. } => unwrapped(source),
         other => other,
-    };
-    inner.to_string().replace('\n', " ")
+    }
 }
 
 /// The disk error behind a kernel error, if there is one. The kernel keeps some causes out of `source()`.
@@ -192,10 +272,30 @@ fn io_cause(error: &(dyn StdError + 'static)) -> Option<io::Error> {
             let damaged = matches!(found.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
             return (!damaged).then(|| io::Error::new(found.kind(), found.to_string()));
         }
-        next = match cause.downcast_ref::<parquet::errors::ParquetError>() {
-            Some(parquet::errors::ParquetError::External(inner)) => Some(inner.as_ref()),
-            _ => cause.source(),
-        };
+        next = behind(cause);
     }
     None
+}
+
+/// The first error of type `T` in the chain of causes.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = behind(cause);
+    }
+    None
+}
+
+/// The next cause. Some errors keep theirs out of `source()`.
+fn behind<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    if let Some(parquet::errors::ParquetError::External(inner)) = cause.downcast_ref() {
+        return Some(inner.as_ref());
+    }
+    if let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        return Some(inner);
+    }
+    cause.source()
 }

@@ -1,6 +1,7 @@
 //! Every call into `delta_kernel`. All of them block: they belong on a blocking thread of the runtime.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray};
@@ -15,20 +16,21 @@ use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::transaction::create_table::create_table;
 use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
-use delta_kernel::{KernelError, Snapshot};
+use delta_kernel::{FilteredEngineData, KernelError, Snapshot};
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
-use object_store::ObjectStore;
-use object_store::path::Path as StorePath;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use url::Url;
+use tokio::runtime::RuntimeFlavor;
 
-use crate::committer::{BatchMark, LogCommitter, PutOutcome};
-use crate::error::{DeltaError, kernel_io_cause, one_line};
+use crate::active;
+use crate::committer::{LogCommitter, Marks, PutOutcome};
+use crate::error::{DeltaError, is_not_found, one_line};
 use crate::files;
-use crate::log::{BATCH_UUID_FIELD, Log};
+use crate::fit;
+use crate::log::{BATCH_ID_FIELD, BATCH_UUID_FIELD, Log};
 use crate::partition;
+use crate::removal::Revision;
 use crate::schema_map;
+use crate::storage::Storage;
 
 /// The table property that names the import that a table belongs to.
 const IMPORT_PROPERTY: &str = "s3_connector.import";
@@ -40,14 +42,15 @@ const RETENTION_PROPERTY: &str = "delta.setTransactionRetentionDuration";
 /// A table with this property, unless it is `none`, names the columns of its data files otherwise than its schema.
 const MAPPING_PROPERTY: &str = "delta.columnMapping.mode";
 /// How this program calls itself in `commitInfo`.
-const ENGINE_INFO: &str = concat!("s3-connector/", env!("CARGO_PKG_VERSION"));
+pub(crate) const ENGINE_INFO: &str = concat!("s3-connector/", env!("CARGO_PKG_VERSION"));
 /// Commits from one checkpoint to the next.
 const COMMITS_PER_CHECKPOINT: u64 = 50;
 
 /// The kernel, set up for one table.
 pub(crate) struct Kernel {
+    pub(crate) storage: Storage,
+    /// The table's place as messages name it.
     pub(crate) root: PathBuf,
-    pub(crate) url: Url,
     pub(crate) engine: DefaultEngine<TokioMultiThreadExecutor>,
     pub(crate) log: Log,
 }
@@ -91,18 +94,14 @@ pub(crate) enum Appended {
 }
 
 impl Kernel {
-    pub(crate) fn new(root: &Path, handle: &Handle, store: Arc<dyn ObjectStore>) -> Result<Self, DeltaError> {
-        if handle.runtime_flavor() != RuntimeFlavor::MultiThread {
+    pub(crate) fn new(storage: Storage) -> Result<Self, DeltaError> {
+        if storage.handle().runtime_flavor() != RuntimeFlavor::MultiThread {
             return Err(DeltaError::Internal("a table needs the handle of a multi-threaded runtime".to_owned()));
         }
-        let bad = |why| DeltaError::BadPath { path: root.to_owned(), why };
-        let url = Url::from_directory_path(root).map_err(|()| bad("it is not absolute"))?;
-        let log_url = url.join("_delta_log/").map_err(|_| bad("it cannot be written as a URL"))?;
-        let prefix = StorePath::from_url_path(log_url.path()).map_err(|_| bad("it has parts like '.' or '..'"))?;
-        let log = Log::new(Arc::clone(&store), handle.clone(), prefix, root.join("_delta_log"));
-        let executor = Arc::new(TokioMultiThreadExecutor::new(handle.clone()));
-        let engine = DefaultEngineBuilder::new(store).with_task_executor(executor).build();
-        Ok(Self { root: root.to_owned(), url, engine, log })
+        let executor = Arc::new(TokioMultiThreadExecutor::new(storage.handle().clone()));
+        let engine = DefaultEngineBuilder::new(Arc::clone(storage.store())).with_task_executor(executor).build();
+        let (root, log) = (storage.table().to_owned(), Log::new(storage.clone()));
+        Ok(Self { storage, root, engine, log })
     }
 
     /// Reads the newest state from storage; `None` if there is no table.
@@ -110,9 +109,17 @@ impl Kernel {
         if !self.log.exists()? {
             return Ok(None);
         }
-        let opened = Snapshot::builder_for(self.url.as_str()).build(&self.engine);
-        let snapshot = opened.map_err(|error| DeltaError::kernel(&self.root, &error))?;
+        let snapshot = match self.snapshot() {
+            // Somebody cleaned the log up while it was read: what it holds now is read instead.
+            Err(error) if is_not_found(&error) => self.snapshot(),
+            other => other,
+        };
+        let snapshot = snapshot.map_err(|error| DeltaError::kernel(&self.root, &error))?;
         self.base(snapshot).map(Some)
+    }
+
+    fn snapshot(&self) -> Result<SnapshotRef, KernelError> {
+        Snapshot::builder_for(self.storage.url().as_str()).build(&self.engine)
     }
 
     fn base(&self, snapshot: SnapshotRef) -> Result<Base, DeltaError> {
@@ -138,7 +145,7 @@ impl Kernel {
         let exists = || DeltaError::TableExists { table: self.root.clone() };
         let fields = Arc::new(schema_map::to_delta(&self.root, schema)?);
         let (committer, slot) = LogCommitter::new(self.log.clone(), None);
-        let mut table = create_table(self.url.as_str(), fields, ENGINE_INFO, false)
+        let mut table = create_table(self.storage.url().as_str(), fields, ENGINE_INFO, false)
             .with_table_properties([(IMPORT_PROPERTY, import.to_string())]);
         if let Some(column) = &schema.partition {
             table = table
@@ -147,8 +154,8 @@ impl Kernel {
         }
         let transaction = table.build(&self.engine, Box::new(committer)).map_err(|error| match &error {
             KernelError::TableAlreadyExistsAtPath(_) => exists(),
-            other => match kernel_io_cause(other) {
-                Some(cause) => DeltaError::io(&self.root, cause),
+            other => match DeltaError::outside(&self.root, other) {
+                Some(error) => error,
                 None => DeltaError::BadSchema { table: self.root.clone(), why: one_line(other) },
             },
         })?;
@@ -161,16 +168,19 @@ impl Kernel {
         }
     }
 
-    /// Appends the files of a batch on top of `base`, in one commit, and the columns that the batch adds.
-    pub(crate) fn append(&self, base: Base, commit: &TableCommit) -> Result<Appended, DeltaError> {
+    /// Appends the files of a batch on top of `base`, in one commit, with the columns that the batch adds and what
+    /// the removal of rows does, which was worked out on the same `base`.
+    pub(crate) fn append(&self, base: Base, commit: &TableCommit, revision: &Revision) -> Result<Appended, DeltaError> {
         let new_fields = self.new_fields(&base, &commit.add_columns)?;
-        let adds = self.adds(&commit.files, base.partition())?;
-        let changes = Changes { new_fields, relaxed: self.relaxed(&base, &commit.files)? };
+        let files: Vec<StagedFile> = commit.files.iter().chain(&revision.files).cloned().collect();
+        let adds = self.adds(&files, base.partition())?;
+        fit::check(self, &base, commit)?;
+        let removes = active::rows_of(self, &base, &revision.gone)?;
+        let changes = Changes { new_fields, relaxed: self.relaxed(&base, &files)? };
         let evolves = !changes.new_fields.is_empty();
-        let stats = commit.files.iter().map(|file| (partition::log_path(&file.path), file.stats.clone())).collect();
-        let mark = BatchMark { seq: commit.seq, uuid: commit.batch_uuid, stats };
-        let (committer, slot) = LogCommitter::new(self.log.clone(), Some(mark));
-        let result = self.transact(base, commit, changes, adds, committer);
+        let marks = Marks { batch: Some((commit.seq, commit.batch_uuid)), stats: stats_of(&files) };
+        let (committer, slot) = LogCommitter::new(self.log.clone(), Some(marks));
+        let result = self.transact(base, commit, changes, adds, removes, committer);
         let landed = match slot.take() {
             Some(PutOutcome::Landed { version, entry }) => (version, entry),
             Some(PutOutcome::Conflict) => return Ok(Appended::Conflict),
@@ -225,8 +235,9 @@ impl Kernel {
             if required.is_empty() {
                 break;
             }
-            let path = self.root.join(&file.path);
-            let optional = files::optional_columns(&path).map_err(|error| DeltaError::data_file(&path, &error))?;
+            let opened = self.storage.open_data_file(&file.path)?;
+            let path = self.storage.named(&file.path);
+            let optional = files::optional_columns(opened).map_err(|error| DeltaError::data_file(&path, &error))?;
             required.retain(|name| {
                 let is_relaxed = optional.contains(*name);
                 if is_relaxed {
@@ -244,15 +255,23 @@ impl Kernel {
         commit: &TableCommit,
         changes: Changes,
         adds: Option<RecordBatch>,
+        removes: Vec<FilteredEngineData>,
         committer: LogCommitter,
     ) -> Result<CommitResult, KernelError> {
         let uuid: ArrayRef = Arc::new(StringArray::from(vec![commit.batch_uuid.to_string()]));
-        let info = RecordBatch::try_from_iter([(BATCH_UUID_FIELD, uuid)]).map_err(KernelError::generic_err)?;
-        let info_schema = StructType::try_new([StructField::nullable(BATCH_UUID_FIELD, DataType::STRING)])?;
+        let id: ArrayRef = Arc::new(StringArray::from(vec![commit.batch.as_str()]));
+        let info = RecordBatch::try_from_iter([(BATCH_UUID_FIELD, uuid), (BATCH_ID_FIELD, id)]);
+        let info = info.map_err(KernelError::generic_err)?;
+        let text = |name| StructField::nullable(name, DataType::STRING);
+        let info_schema = StructType::try_new([text(BATCH_UUID_FIELD), text(BATCH_ID_FIELD)])?;
+        let (operation, parameters) = match removes.is_empty() {
+            true => (UpdateTableOperation::Write, vec![("mode", Some("Append"))]),
+            false => (UpdateTableOperation::Delete, vec![]),
+        };
         let builder = base
             .snapshot
-            .update_table(UpdateTableOperation::Write, ENGINE_INFO, true)
-            .with_operation_parameters([("mode", Some("Append"))])
+            .update_table(operation, ENGINE_INFO, true)
+            .with_operation_parameters(parameters)
             .with_transaction_id(commit.import.app_id(), commit.seq)
             .with_commit_info(Box::new(ArrowEngineData::new(info)), Arc::new(info_schema));
         let builder = changes.new_fields.into_iter().fold(builder, |builder, field| builder.add_column(field));
@@ -261,16 +280,21 @@ impl Kernel {
         if let Some(adds) = adds {
             transaction.add_files(Box::new(ArrowEngineData::new(adds)));
         }
+        removes.into_iter().for_each(|rows| transaction.remove_files(rows));
         transaction.commit(&self.engine)
     }
 
     /// The kernel's view of the files: path, partition value, size, time and row count. The committer puts the full
     /// statistics in.
-    fn adds(&self, files: &[StagedFile], partition: Option<&str>) -> Result<Option<RecordBatch>, DeltaError> {
+    pub(crate) fn adds(
+        &self,
+        files: &[StagedFile],
+        partition: Option<&str>,
+    ) -> Result<Option<RecordBatch>, DeltaError> {
         if files.is_empty() {
             return Ok(None);
         }
-        let modified = files.iter().map(|file| self.modified_ms(file)).collect::<Result<Vec<_>, _>>()?;
+        let modified = self.modified_ms(files)?;
         let number = |value: u64| {
             i64::try_from(value).map_err(|_| DeltaError::Internal(format!("{value} does not fit a Delta long")))
         };
@@ -298,17 +322,14 @@ impl Kernel {
         RecordBatch::try_from_iter(columns).map(Some).map_err(arrow)
     }
 
-    fn modified_ms(&self, file: &StagedFile) -> Result<i64, DeltaError> {
-        let path = self.root.join(&file.path);
-        let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
-        match modified {
-            Ok(time) => {
-                let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(DeltaError::StagedFileMissing { path }),
-            Err(error) => Err(DeltaError::io(&path, error)),
-        }
+    fn modified_ms(&self, files: &[StagedFile]) -> Result<Vec<i64>, DeltaError> {
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let found = self.storage.facts_of(&paths)?;
+        let modified = found.into_iter().zip(paths).map(|(facts, path)| match facts {
+            Some(facts) => Ok(facts.modified.as_millisecond()),
+            None => Err(DeltaError::StagedFileMissing { path: self.storage.named(path) }),
+        });
+        modified.collect()
     }
 
     /// Writes a checkpoint when one is due. The commit has landed, so a failure is only told.
@@ -328,16 +349,21 @@ impl Kernel {
 
     /// The error of a transaction that ended before its entry was put: nothing was written. `evolves`: it was to add
     /// columns.
-    fn never_put(&self, error: Option<KernelError>, evolves: bool) -> DeltaError {
+    pub(crate) fn never_put(&self, error: Option<KernelError>, evolves: bool) -> DeltaError {
         match error {
-            Some(error) => match kernel_io_cause(&error) {
-                Some(cause) => DeltaError::io(&self.root, cause),
+            Some(error) => match DeltaError::outside(&self.root, &error) {
+                Some(cause) => cause,
                 None if evolves => DeltaError::BadSchema { table: self.root.clone(), why: one_line(&error) },
                 None => DeltaError::Internal(one_line(&error)),
             },
             None => DeltaError::Internal("the kernel ended a commit without putting its log entry".to_owned()),
         }
     }
+}
+
+/// Statistics by the paths that the log has.
+pub(crate) fn stats_of(files: &[StagedFile]) -> HashMap<String, String> {
+    files.iter().map(|file| (partition::log_path(&file.path), file.stats.clone())).collect()
 }
 
 /// What makes data files as this program writes them wrong for the table: names of their columns that are not those of

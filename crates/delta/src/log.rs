@@ -2,39 +2,43 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use connector_core::ids::{BatchSeq, BatchUuid};
+use connector_core::ids::{BatchId, BatchSeq, BatchUuid};
 use futures::TryStreamExt as _;
 use object_store::path::Path as StorePath;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use object_store::{ObjectStoreExt as _, PutMode};
 use serde_json::Value;
-use tokio::runtime::Handle;
 
 use crate::error::DeltaError;
-use crate::files;
+use crate::storage::{LOG_FOLDER, Storage};
 
 /// The field of `commitInfo` that carries the batch uuid.
 pub(crate) const BATCH_UUID_FIELD: &str = "batchUuid";
+/// The field of `commitInfo` that carries the batch id.
+pub(crate) const BATCH_ID_FIELD: &str = "batchId";
 
 /// The log of one table. All calls block.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    store: Arc<dyn ObjectStore>,
-    handle: Handle,
+    storage: Storage,
     prefix: StorePath,
     dir: PathBuf,
+    /// A put has failed whose entry is there all the same: whether it is on disk is not known.
+    doubtful: Arc<AtomicBool>,
 }
 
 impl Log {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, handle: Handle, prefix: StorePath, dir: PathBuf) -> Self {
-        Self { store, handle, prefix, dir }
+    pub(crate) fn new(storage: Storage) -> Self {
+        let (prefix, dir) = (storage.log_prefix(), storage.named(LOG_FOLDER));
+        Self { storage, prefix, dir, doubtful: Arc::default() }
     }
 
     /// Whether there is any version. Left-overs of an interrupted creation do not count.
     pub(crate) fn exists(&self) -> Result<bool, DeltaError> {
-        let found = self.handle.block_on(async {
-            let mut entries = self.store.list(Some(&self.prefix));
+        let found = self.storage.handle().block_on(async {
+            let mut entries = self.storage.store().list(Some(&self.prefix));
             while let Some(entry) = entries.try_next().await? {
                 if entry.location.filename().is_some_and(is_version_file) {
                     return Ok(true);
@@ -48,7 +52,7 @@ impl Log {
     /// The entry of a version; `None` if it is not there.
     pub(crate) fn read(&self, version: u64) -> Result<Option<Bytes>, DeltaError> {
         let entry = self.entry(version);
-        let read = self.handle.block_on(async { self.store.get(&entry).await?.bytes().await });
+        let read = self.storage.handle().block_on(async { self.storage.store().get(&entry).await?.bytes().await });
         match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -59,23 +63,84 @@ impl Log {
     /// Puts the entry of a version, if there is none. An error says nothing about whether it is there now.
     pub(crate) fn put_new(&self, version: u64, bytes: Bytes) -> Result<(), object_store::Error> {
         let entry = self.entry(version);
-        let put = self.store.put_opts(&entry, bytes.into(), PutMode::Create.into());
-        self.handle.block_on(put).map(drop)
+        let put = self.storage.store().put_opts(&entry, bytes.into(), PutMode::Create.into());
+        self.storage.handle().block_on(put).map(drop)
     }
 
-    /// Makes an entry that somebody has put durable.
-    pub(crate) fn sync(&self) -> Result<(), DeltaError> {
-        files::sync_dir(&self.dir).map_err(|error| DeltaError::io(&self.dir, error))
+    /// Makes the entry of a version durable, whose bytes were read. Its put may have failed at the sync, and a sync that
+    /// failed once is worth nothing the second time: then it is written anew.
+    pub(crate) fn settle(&self, version: u64, bytes: &[u8]) -> Result<(), DeltaError> {
+        self.doubtful.store(true, Ordering::SeqCst);
+        self.storage.rewrite_log_entry(&name(version), bytes)?;
+        self.doubtful.store(false, Ordering::SeqCst);
+        Ok(())
     }
 
-    /// The batch uuid of the commit that set `txn(app_id, seq)`, looking back from version `newest`. `None` if that
+    /// Makes entries durable that were read: their writer may have ended between the link and the sync of the folder.
+    pub(crate) fn sync(&self, newest: u64) -> Result<(), DeltaError> {
+        if self.doubtful.load(Ordering::SeqCst)
+            && let Some(bytes) = self.read(newest)?
+        {
+            return self.settle(newest, &bytes);
+        }
+        self.storage.sync_log()
+    }
+
+    /// Moves the newest entry of a local table out of the way if it is torn: empty, or not JSON. Its writer was cut off
+    /// with the power and cannot have told anybody that it had committed; if the ledger says otherwise, the table now
+    /// lacks a batch that the ledger has, which stops the import.
+    ///
+    /// # Errors
+    /// Those of listing, reading and renaming. An older entry that is torn is left alone: reading the table fails.
+    pub(crate) fn move_torn_entry_aside(&self) -> Result<(), DeltaError> {
+        if !self.storage.is_local() {
+            return Ok(());
+        }
+        let files = self.storage.list_log()?;
+        let version = |file: &crate::storage::StoredFile| {
+            let name = file.path.rsplit('/').next().filter(|name| is_version_file(name))?;
+            Some((name.get(..20)?.parse::<u64>().ok()?, name.ends_with(".json") && !name.contains("checkpoint")))
+        };
+        // At the same version the entry comes last, so that a checkpoint of it leaves the entry alone.
+        let Some((newest, is_entry)) =
+            files.iter().filter_map(version).max_by_key(|(version, entry)| (*version, !entry))
+        else {
+            return Ok(());
+        };
+        if !is_entry {
+            return Ok(());
+        }
+        let Some(bytes) = self.read(newest)? else { return Ok(()) };
+        if !bytes.trim_ascii().is_empty() && Entry::parse(&bytes).is_ok() {
+            return Ok(());
+        }
+        let from = self.file(newest);
+        let to = match newest {
+            // Any file in the folder of the log keeps a table from being created.
+            0 => self.storage.named(&format!("{LOG_FOLDER}.{}.torn", name(0))),
+            _ => self.dir.join(format!("{}.torn", name(newest))),
+        };
+        std::fs::rename(&from, &to).map_err(|error| DeltaError::io(&from, error))?;
+        tracing::warn!(
+            entry = %from.display(), moved_to = %to.display(), bytes = bytes.len(),
+            "the newest log entry was torn, by a power cut or a full disk; it was moved aside and the table goes on without it"
+        );
+        self.storage.sync_log()
+    }
+
+    /// The batch uuid, and the batch id, of the commit that set `txn(app_id, seq)`, looking back from version `newest`. `None` if that
     /// entry is gone, or carries none.
-    pub(crate) fn batch_of(&self, app_id: &str, seq: BatchSeq, newest: u64) -> Result<Option<BatchUuid>, DeltaError> {
+    pub(crate) fn batch_of(
+        &self,
+        app_id: &str,
+        seq: BatchSeq,
+        newest: u64,
+    ) -> Result<Option<(BatchUuid, Option<BatchId>)>, DeltaError> {
         for version in (0..=newest).rev() {
             let Some(bytes) = self.read(version)? else { return Ok(None) };
             let entry = self.parse(version, &bytes)?;
             if let Some(found) = entry.txn(app_id) {
-                return Ok(entry.batch.filter(|_| found == seq));
+                return Ok(entry.batch.filter(|_| found == seq).map(|uuid| (uuid, entry.batch_id)));
             }
         }
         Ok(None)
@@ -90,15 +155,15 @@ impl Log {
     }
 
     pub(crate) fn file(&self, version: u64) -> PathBuf {
-        self.dir.join(format!("{version:020}.json"))
+        self.dir.join(name(version))
     }
 
     pub(crate) fn table(&self) -> &Path {
-        self.dir.parent().unwrap_or(&self.dir)
+        self.storage.table()
     }
 
     fn entry(&self, version: u64) -> StorePath {
-        self.prefix.clone().join(format!("{version:020}.json"))
+        self.prefix.clone().join(name(version))
     }
 }
 
@@ -107,7 +172,11 @@ impl Log {
 pub(crate) struct Entry {
     /// The batch uuid in `commitInfo`.
     pub(crate) batch: Option<BatchUuid>,
+    /// And the batch id.
+    pub(crate) batch_id: Option<BatchId>,
     txns: Vec<(String, BatchSeq)>,
+    /// Data files that it removes, as it spells them.
+    pub(crate) removed: Vec<String>,
 }
 
 impl Entry {
@@ -115,9 +184,13 @@ impl Entry {
         let mut entry = Self::default();
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
             let action: Value = serde_json::from_slice(line)?;
+            if let Some(id) = action["commitInfo"][BATCH_ID_FIELD].as_str() {
+                entry.batch_id = Some(BatchId::from_stored(id));
+            }
             if let Some(uuid) = action["commitInfo"][BATCH_UUID_FIELD].as_str() {
                 entry.batch = BatchUuid::parse(uuid);
             }
+            entry.removed.extend(action["remove"]["path"].as_str().map(str::to_owned));
             let txn = &action["txn"];
             if let (Some(app_id), Some(version)) = (txn["appId"].as_str(), txn["version"].as_i64()) {
                 entry.txns.push((app_id.to_owned(), version));
@@ -130,6 +203,10 @@ impl Entry {
     pub(crate) fn txn(&self, app_id: &str) -> Option<BatchSeq> {
         self.txns.iter().find(|(name, _)| name == app_id).map(|(_, version)| *version)
     }
+}
+
+fn name(version: u64) -> String {
+    format!("{version:020}.json")
 }
 
 fn is_version_file(name: &str) -> bool {

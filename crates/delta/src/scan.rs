@@ -4,7 +4,6 @@
 //! with the table. A column that a file lacks is NULL there, a partition value stands in the log and is filled in, and
 //! a file that another program has rewritten in a type of its own is cast to the table's.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,10 +19,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::file::metadata::ParquetMetaData;
 
-use crate::error::{DeltaError, kernel_io_cause, one_line};
+use crate::active::ActiveFile;
+use crate::error::{DeltaError, one_line};
 use crate::kernel::{Base, Kernel};
 use crate::partition;
 use crate::schema_map;
+use crate::storage::{Storage, TableFile};
 
 /// A batch has at most so many rows,
 const BATCH_ROWS: usize = 4_096;
@@ -91,7 +92,9 @@ impl Iterator for TableScan {
 
 /// An active data file.
 struct DataFile {
-    path: PathBuf,
+    storage: Storage,
+    /// Relative to the table.
+    path: String,
     /// The partition column and its value, as a column of one row.
     partition: Option<(String, ArrayRef)>,
     /// Which of the first rows another program has not deleted; further ones are all there.
@@ -101,13 +104,9 @@ struct DataFile {
 
 /// Lists what is to be read. Blocking; calls the kernel.
 pub(crate) fn plan(kernel: &Kernel, base: &Base, columns: Option<&[String]>) -> Result<TableScan, DeltaError> {
-    let table = all_columns(base);
     let schema = match columns {
-        None => table,
-        Some(names) => {
-            let chosen = names.iter().map(|name| chosen(kernel, &table, name));
-            Schema::new(chosen.collect::<Result<Vec<_>, _>>()?)
-        }
+        None => all_columns(base),
+        Some(names) => chosen_columns(kernel, base, names)?,
     };
     let failed = |error: KernelError| DeltaError::kernel(&kernel.root, &error);
     let scan = Arc::clone(&base.snapshot).scan_builder().without_row_transforms().build().map_err(failed)?;
@@ -134,6 +133,13 @@ fn all_columns(base: &Base) -> Schema {
     Schema::new(fields)
 }
 
+/// These columns of the table.
+pub(crate) fn chosen_columns(kernel: &Kernel, base: &Base, names: &[String]) -> Result<Schema, DeltaError> {
+    let table = all_columns(base);
+    let chosen = names.iter().map(|name| chosen(kernel, &table, name));
+    Ok(Schema::new(chosen.collect::<Result<Vec<_>, _>>()?))
+}
+
 fn chosen(kernel: &Kernel, table: &Schema, name: &str) -> Result<Field, DeltaError> {
     table.field_with_name(name).cloned().map_err(|_| {
         let present: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
@@ -151,34 +157,42 @@ fn scan_files(kernel: &Kernel, scan: &Scan) -> Result<Vec<ScanFile>, KernelError
 
 fn data_file(kernel: &Kernel, base: &Base, file: &ScanFile) -> Result<DataFile, DeltaError> {
     let unreadable = |why: String| DeltaError::Unreadable { table: kernel.root.clone(), why };
-    let url = kernel.url.join(&file.path).map_err(|error| unreadable(format!("{}: {error}", file.path)))?;
-    let path = url.to_file_path().map_err(|()| unreadable(format!("data file {url} is not on this machine")))?;
-    let partition = match base.partition() {
-        None => None,
-        Some(column) => {
-            let spelled = file.partition_values.get(column).map(String::as_str);
-            let field = base.snapshot.schema();
-            let value = field.field(column).and_then(|field| partition::one_row(spelled, field.data_type()));
-            let value = value.ok_or_else(|| unreadable(format!("'{spelled:?}' is no value of column '{column}'")))?;
-            Some((column.to_owned(), value))
-        }
-    };
+    let path = kernel.storage.resolve(&file.path)?;
+    let spelled = base.partition().and_then(|column| file.partition_values.get(column));
+    let partition = partition_value(kernel, base, spelled.map(String::as_str))?;
     let deleted = file.dv_info.cardinality().map_err(|error| unreadable(one_line(&error)))?.unwrap_or_default();
-    let selected = file.dv_info.get_selection_vector(&kernel.engine, &kernel.url);
-    let selected = selected.map_err(|error| match kernel_io_cause(&error) {
-        Some(cause) => DeltaError::io(&kernel.root, cause),
-        None => unreadable(one_line(&error)),
-    })?;
+    let selected = file.dv_info.get_selection_vector(&kernel.engine, kernel.storage.url());
+    let selected = selected
+        .map_err(|error| DeltaError::outside(&kernel.root, &error).unwrap_or_else(|| unreadable(one_line(&error))))?;
     let rows = file.stats.as_ref().and_then(|stats| stats.num_records.checked_sub(deleted));
-    Ok(DataFile { path, partition, selected, rows })
+    let storage = kernel.storage.clone();
+    Ok(DataFile { storage, path, partition, selected, rows })
+}
+
+/// The partition column and one value of it, as a column of one row; `None` if the table is not partitioned.
+fn partition_value(
+    kernel: &Kernel,
+    base: &Base,
+    spelled: Option<&str>,
+) -> Result<Option<(String, ArrayRef)>, DeltaError> {
+    let Some(column) = base.partition() else { return Ok(None) };
+    let schema = base.snapshot.schema();
+    let value = schema.field(column).and_then(|field| partition::one_row(spelled, field.data_type()));
+    let value = value.ok_or_else(|| DeltaError::Unreadable {
+        table: kernel.root.clone(),
+        why: format!("'{spelled:?}' is no value of column '{column}'"),
+    })?;
+    Ok(Some((column.to_owned(), value)))
 }
 
 /// One file while it is read.
-struct FileRows {
+pub(crate) struct FileRows {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
     /// Where each column comes from.
     sources: Vec<Source>,
+    /// Columns of the file that are not asked for.
+    unread: Vec<String>,
 }
 
 enum Source {
@@ -191,11 +205,37 @@ enum Source {
 }
 
 impl FileRows {
+    /// Opens a data file by its path in the log, without partition value.
+    pub(crate) fn open_path(kernel: &Kernel, log_path: &str, schema: &Schema) -> Result<Self, DeltaError> {
+        let (storage, path) = (kernel.storage.clone(), kernel.storage.resolve(log_path)?);
+        Self::open(DataFile { storage, path, partition: None, selected: None, rows: None }, schema)
+    }
+
+    /// Opens an active data file. Rows that another program has deleted are read like the others.
+    pub(crate) fn open_active(
+        kernel: &Kernel,
+        base: &Base,
+        file: &ActiveFile,
+        schema: &Schema,
+    ) -> Result<Self, DeltaError> {
+        let (storage, path) = (kernel.storage.clone(), kernel.storage.resolve(&file.path)?);
+        let partition = partition_value(kernel, base, file.partition.as_deref())?;
+        Self::open(DataFile { storage, path, partition, selected: None, rows: None }, schema)
+    }
+
+    /// Columns of the file that are not asked for.
+    pub(crate) fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
     fn open(data_file: DataFile, schema: &Schema) -> Result<Self, DeltaError> {
-        let DataFile { path, partition, selected, .. } = data_file;
-        let opened = File::open(&path).map_err(|error| DeltaError::data_file(&path, &error))?;
+        let DataFile { storage, path, partition, selected, .. } = data_file;
+        let opened = storage.open_data_file(&path)?;
+        let path = storage.named(&path);
+        let file = opened.again().map_err(|error| DeltaError::data_file(&path, &error))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(opened);
         let mut builder = builder.map_err(|error| DeltaError::data_file(&path, &error))?;
+        file.plan(builder.metadata());
         // The reader hands out the columns in the order of the file, whichever way they are asked for.
         let present = builder.schema().fields();
         let is_wanted = |name: &str| {
@@ -211,6 +251,9 @@ impl FileRows {
             },
         };
         let sources = schema.fields().iter().map(source).collect();
+        let unread =
+            (0..present.len()).filter(|index| !read.contains(index)).map(|index| present[index].name().clone());
+        let unread = unread.collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), read);
         let rows = batch_rows(builder.metadata(), &mask);
         if let Some(selected) = selected {
@@ -218,10 +261,10 @@ impl FileRows {
         }
         let reader = builder.with_projection(mask).with_batch_size(rows).build();
         let reader = reader.map_err(|error| DeltaError::data_file(&path, &error))?;
-        Ok(Self { path, reader, sources })
+        Ok(Self { path, reader, sources, unread })
     }
 
-    fn next(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>, DeltaError> {
+    pub(crate) fn next(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>, DeltaError> {
         let failed = |path: &Path, error: arrow::error::ArrowError| DeltaError::data_file(path, &error);
         let Some(rows) = self.reader.next() else { return Ok(None) };
         let rows = rows.map_err(|error| failed(&self.path, error))?;
@@ -247,9 +290,9 @@ fn as_type(values: &ArrayRef, ty: &DataType) -> Result<ArrayRef, arrow::error::A
 }
 
 fn select(
-    builder: ParquetRecordBatchReaderBuilder<File>,
+    builder: ParquetRecordBatchReaderBuilder<TableFile>,
     mut selected: Vec<bool>,
-) -> ParquetRecordBatchReaderBuilder<File> {
+) -> ParquetRecordBatchReaderBuilder<TableFile> {
     let rows = builder.metadata().file_metadata().num_rows();
     selected.resize(usize::try_from(rows).unwrap_or_default(), true);
     builder.with_row_selection(RowSelection::from_filters(&[BooleanArray::from(selected)]))

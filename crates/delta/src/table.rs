@@ -1,27 +1,31 @@
 //! The destination port on one table, and what it keeps between commits.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use connector_core::ids::{BatchSeq, ImportUuid};
 use connector_core::ports::{
-    CommitAnswer, DataFileWriter, Destination, PortResult, StagedFile, TableCommit, TableFacts,
+    CommitAnswer, DataFileWriter, Destination, ExpiredFile, ExpiryRule, Maintained, MaintenanceRules, PortResult,
+    Removal, RowBatches, RowIds, StagedFile, TableCommit, TableFacts,
 };
 use connector_core::schema::TableSchema;
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use crate::error::DeltaError;
-use crate::files;
+use crate::identity;
 use crate::kernel::{Appended, Base, Kernel};
+use crate::removal;
+use crate::rewrite;
 use crate::scan::{self, TableScan};
+use crate::storage::{Location, Storage};
+use crate::upkeep::{self, vacuum::Departed};
 use crate::writer::TableWriter;
 
-/// A Delta table in a local directory: an import's, or its quarantine's, which is a table like any other.
+/// A Delta table in a local directory or in a bucket: an import's, or its quarantine's, which is a table like any other.
 ///
 /// Cheap to make: nothing is read before the first call. One per table and process; a second one, here or elsewhere,
 /// is safe but makes the other's commits conflict.
@@ -32,9 +36,10 @@ pub struct DeltaTable {
 }
 
 struct Inner {
-    root: PathBuf,
     kernel: Kernel,
     kept: Mutex<Option<Kept>>,
+    /// What maintenance has read of the log.
+    departed: Mutex<Departed>,
 }
 
 /// The table as our own last commit left it, so that the next one need not read the log.
@@ -53,19 +58,28 @@ impl DeltaTable {
     /// `BadPath` for a path that the libraries below cannot address: one with `%` (it is decoded twice) or one that is
     /// not UTF-8. `Internal` for a runtime with a single thread.
     pub fn new(root: &Path, handle: Handle) -> Result<Self, DeltaError> {
-        Self::on_store(root, handle, Arc::new(LocalFileSystem::new().with_fsync(true)))
+        Self::open(Location::Local(root.to_owned()), handle)
     }
 
-    /// As [`DeltaTable::new`], with another store for the log. The store must be a view of the local file system.
-    pub(crate) fn on_store(root: &Path, handle: Handle, store: Arc<dyn ObjectStore>) -> Result<Self, DeltaError> {
-        let bad = |why| DeltaError::BadPath { path: root.to_owned(), why };
-        let Some(text) = root.to_str() else { return Err(bad("it is not UTF-8")) };
-        if text.contains('%') {
-            return Err(bad("it contains '%'"));
-        }
-        let root = std::path::absolute(root).map_err(|_| bad("it is empty"))?;
-        let kernel = Kernel::new(&root, &handle, store)?;
-        Ok(Self { inner: Arc::new(Inner { root, kernel, kept: Mutex::new(None) }), handle })
+    /// The table at a place, which need not exist yet. A bucket is tried for conditional puts before the table is first
+    /// read, made or committed to.
+    ///
+    /// # Errors
+    /// As [`DeltaTable::new`]; `BadPath` also for a prefix of a bucket that has no plain URL.
+    pub fn open(location: Location, handle: Handle) -> Result<Self, DeltaError> {
+        Self::on(Storage::new(location, handle)?)
+    }
+
+    pub(crate) fn on(storage: Storage) -> Result<Self, DeltaError> {
+        let handle = storage.handle().clone();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                kernel: Kernel::new(storage)?,
+                kept: Mutex::new(None),
+                departed: Mutex::default(),
+            }),
+            handle,
+        })
     }
 
     /// Reads the rows that the table has now; `None` if there is no table. `columns`: which ones, in which order; data
@@ -76,6 +90,22 @@ impl DeltaTable {
     pub async fn scan(&self, columns: Option<&[String]>) -> PortResult<Option<TableScan>> {
         let columns = columns.map(<[String]>::to_vec);
         self.blocking(move |inner| inner.scan(columns.as_deref())).await
+    }
+
+    /// As [`Destination::read`], for somebody who only looks: needs no right to write, mends nothing and makes nothing
+    /// durable, so that nothing may be decided by the answer.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn facts(&self) -> PortResult<Option<TableFacts>> {
+        self.blocking(Inner::facts).await
+    }
+
+    /// The paths of all data files that lie below the table.
+    #[cfg(test)]
+    pub(crate) fn stored_data_files(&self) -> Vec<String> {
+        let files = self.inner.kernel.storage.list_data_files().expect("listed");
+        files.into_iter().map(|file| file.path).collect()
     }
 
     async fn blocking<T: Send + 'static>(
@@ -91,7 +121,7 @@ impl DeltaTable {
 
 impl fmt::Debug for DeltaTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeltaTable").field("root", &self.inner.root).finish_non_exhaustive()
+        f.debug_struct("DeltaTable").field("at", &self.inner.kernel.root).finish_non_exhaustive()
     }
 }
 
@@ -107,20 +137,13 @@ impl Destination for DeltaTable {
     }
 
     fn open_writer(&self, schema: &TableSchema) -> PortResult<Box<dyn DataFileWriter>> {
-        Ok(Box::new(TableWriter::new(&self.inner.root, schema)?))
+        Ok(Box::new(TableWriter::new(&self.inner.kernel.storage, schema)?))
     }
 
     async fn discard(&self, files: &[StagedFile]) {
-        let paths: Vec<PathBuf> = files.iter().map(|file| self.inner.root.join(&file.path)).collect();
-        let remove = move || {
-            for path in paths {
-                if let Err(error) = std::fs::remove_file(&path) {
-                    tracing::warn!(path = %path.display(), %error, "an unreferenced data file is left behind");
-                }
-            }
-        };
+        let (inner, files) = (Arc::clone(&self.inner), files.to_vec());
         // A panic or a stopping runtime leaves unreferenced files behind, which is harmless.
-        let _ = self.handle.spawn_blocking(remove).await;
+        let _ = self.handle.spawn_blocking(move || rewrite::discard(&inner.kernel, &files)).await;
     }
 
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool> {
@@ -133,8 +156,27 @@ impl Destination for DeltaTable {
         self.blocking(move |inner| inner.commit(&commit)).await
     }
 
+    async fn row_ids(&self, files: &[StagedFile]) -> PortResult<RowIds> {
+        let files = files.to_vec();
+        self.blocking(move |inner| identity::row_ids(&inner.kernel, &files)).await
+    }
+
+    async fn rows(&self, columns: Option<&[String]>) -> PortResult<Option<RowBatches>> {
+        Ok(self.scan(columns).await?.map(|rows| Box::new(rows) as RowBatches))
+    }
+
+    async fn expired(&self, rule: &ExpiryRule) -> PortResult<Vec<ExpiredFile>> {
+        let rule = rule.clone();
+        self.blocking(move |inner| upkeep::expired(&inner.kernel, &rule)).await
+    }
+
+    async fn maintain(&self, rules: &MaintenanceRules, now: Timestamp) -> PortResult<Maintained> {
+        let rules = *rules;
+        self.blocking(move |inner| inner.maintain(&rules, now)).await
+    }
+
     fn location(&self) -> String {
-        self.inner.root.display().to_string()
+        self.inner.kernel.storage.location()
     }
 }
 
@@ -142,23 +184,39 @@ impl Inner {
     fn read(&self) -> Result<Option<TableFacts>, DeltaError> {
         // Whoever reads has a doubt; the next commit shall not build on anything older than this.
         self.keep(None);
+        self.kernel.storage.check_writable()?;
+        self.kernel.log.move_torn_entry_aside()?;
+        let facts = self.facts()?;
+        if let Some(facts) = facts.as_ref().filter(|facts| facts.committed_seq > 0) {
+            // The process may have ended between the link and the sync of its directory. What is told from here on is
+            // final, so it has to be durable first.
+            self.kernel.log.sync(facts.version)?;
+        }
+        Ok(facts)
+    }
+
+    fn facts(&self) -> Result<Option<TableFacts>, DeltaError> {
         let Some(base) = self.kernel.open()? else { return Ok(None) };
         let version = base.snapshot.version();
         let committed_seq = match base.import {
             Some(import) => self.kernel.committed_seq(&base, import)?,
             None => 0,
         };
-        let committed_uuid = match base.import {
-            Some(import) if committed_seq > 0 => {
-                // The process may have ended between the link and the sync of its directory. What is told from here
-                // on is final, so it has to be durable first.
-                self.kernel.log.sync()?;
-                self.kernel.log.batch_of(&import.app_id(), committed_seq, version)?
-            }
+        let committed = match base.import {
+            Some(import) if committed_seq > 0 => self.kernel.log.batch_of(&import.app_id(), committed_seq, version)?,
             _ => None,
         };
         let schema = base.schema();
-        Ok(Some(TableFacts { version, import: base.import, committed_seq, committed_uuid, schema }))
+        let (committed_uuid, committed_batch) = committed.map_or((None, None), |(uuid, id)| (Some(uuid), id));
+        Ok(Some(TableFacts { version, import: base.import, committed_seq, committed_uuid, committed_batch, schema }))
+    }
+
+    fn maintain(&self, rules: &MaintenanceRules, now: Timestamp) -> Result<Maintained, DeltaError> {
+        // What the next commit built on would be older than what a step commits.
+        self.keep(None);
+        let Some(base) = self.kernel.open()? else { return Ok(Maintained { done: true, ..Maintained::default() }) };
+        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep::maintain(&self.kernel, &base, rules, now, &mut departed)
     }
 
     fn scan(&self, columns: Option<&[String]>) -> Result<Option<TableScan>, DeltaError> {
@@ -166,33 +224,50 @@ impl Inner {
     }
 
     fn create(&self, import: ImportUuid, schema: &TableSchema) -> Result<TableFacts, DeltaError> {
-        files::create_dirs(&self.root).map_err(|error| DeltaError::io(&self.root, error))?;
+        self.kernel.storage.check_writable()?;
+        self.kernel.storage.create_dirs(&self.kernel.root)?;
         self.kernel.create(import, schema)?;
         self.read()?.ok_or_else(|| DeltaError::Internal("a table was created and is gone".to_owned()))
     }
 
     fn staged_files_intact(&self, staged: &[StagedFile]) -> Result<bool, DeltaError> {
-        for file in staged {
-            let path = self.root.join(&file.path);
-            if !files::is_whole_parquet(&path, file.bytes).map_err(|error| DeltaError::io(&path, error))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let files: Vec<(&str, u64)> = staged.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+        self.kernel.storage.are_whole_parquet(&files)
     }
 
     fn commit(&self, commit: &TableCommit) -> Result<CommitAnswer, DeltaError> {
+        let revises = commit.remove != Removal::Nothing;
+        if revises {
+            // Which data files hold the rows is found out on what storage says, not on what we remember.
+            self.keep(None);
+        }
+        self.kernel.storage.check_store()?;
         let Some((base, seq)) = self.newest(commit.import)? else { return Ok(CommitAnswer::Conflict) };
         // A quarantine table takes part in some batches only, so its sequence has gaps.
         if base.import != Some(commit.import) || seq >= commit.seq || commit.after.is_some_and(|after| seq != after) {
             return Ok(CommitAnswer::Conflict);
         }
+        let Some(revision) = removal::prepare(&self.kernel, &base, &commit.remove)? else {
+            return Ok(CommitAnswer::Conflict);
+        };
         let import = base.import;
-        match self.kernel.append(base, commit)? {
-            Appended::Conflict => Ok(CommitAnswer::Conflict),
-            Appended::Landed { version, entry, snapshot } => {
-                self.keep(snapshot.map(|snapshot| Kept { base: Base { snapshot, import }, seq: commit.seq, entry }));
+        match self.kernel.append(base, commit, &revision) {
+            Ok(Appended::Landed { version, entry, snapshot }) => {
+                // An earlier attempt may be what has landed, and its data files are others than those of this one.
+                let kept = snapshot.filter(|_| !revises);
+                self.keep(kept.map(|snapshot| Kept { base: Base { snapshot, import }, seq: commit.seq, entry }));
                 Ok(CommitAnswer::Landed { version })
+            }
+            Ok(Appended::Conflict) => {
+                rewrite::discard(&self.kernel, &revision.files);
+                Ok(CommitAnswer::Conflict)
+            }
+            Err(error) => {
+                // Whether it has landed is not known else, so the files that were written anew may be the table's.
+                if error.is_before_commit() {
+                    rewrite::discard(&self.kernel, &revision.files);
+                }
+                Err(error)
             }
         }
     }

@@ -5,8 +5,6 @@
 //! largest, because then a stream of values that alternate fills files of some size, where closing the oldest would
 //! close one at every turn.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
@@ -17,8 +15,8 @@ use connector_core::schema::TableSchema;
 
 use crate::data_file::{ClosedFile, DataFile, Layout};
 use crate::error::DeltaError;
-use crate::files;
 use crate::partition;
+use crate::storage::Storage;
 
 /// A slice is what is encoded at once: bounds the memory of provenance columns and the step by which buffers grow.
 const SLICE_ROWS: usize = 8_192;
@@ -30,7 +28,7 @@ pub(crate) const OPEN_FILES: usize = 16;
 
 /// Open data files of one table.
 pub(crate) struct TableWriter {
-    root: PathBuf,
+    storage: Storage,
     layout: Arc<Layout>,
     /// The partition value of each is another one.
     open: Vec<(Option<String>, DataFile)>,
@@ -38,10 +36,10 @@ pub(crate) struct TableWriter {
 }
 
 impl TableWriter {
-    /// A writer into the table's directory `root`. It creates no file before the first row.
-    pub(crate) fn new(root: &Path, schema: &TableSchema) -> Result<Self, DeltaError> {
+    /// A writer into the table. It creates no file before the first row.
+    pub(crate) fn new(storage: &Storage, schema: &TableSchema) -> Result<Self, DeltaError> {
         let layout = Arc::new(Layout::new(schema)?);
-        Ok(Self { root: root.to_owned(), layout, open: Vec::new(), closed: Vec::new() })
+        Ok(Self { storage: storage.clone(), layout, open: Vec::new(), closed: Vec::new() })
     }
 
     fn append(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> Result<(), DeltaError> {
@@ -79,7 +77,7 @@ impl TableWriter {
         ordinals: &ArrayRef,
     ) -> Result<(), DeltaError> {
         let groups = partition::split(rows.column(column)).map_err(|why| DeltaError::BadPartition {
-            table: self.root.clone(),
+            table: self.storage.table().to_owned(),
             column: self.layout.data.field(column).name().clone(),
             why,
         })?;
@@ -125,7 +123,7 @@ impl TableWriter {
                 if self.open.len() >= OPEN_FILES {
                     self.close_largest()?;
                 }
-                self.open.push((value.clone(), DataFile::create(&self.root, &self.layout, value.as_deref())?));
+                self.open.push((value.clone(), DataFile::create(&self.storage, &self.layout, value.as_deref())?));
                 self.open.len() - 1
             }
         };
@@ -149,14 +147,12 @@ impl TableWriter {
         while let Some((value, file)) = self.open.pop() {
             self.closed.push(file.close(value)?);
         }
-        for directory in self.closed.iter().filter_map(ClosedFile::directory).collect::<BTreeSet<_>>() {
-            files::sync_dir(directory).map_err(|error| DeltaError::io(directory, error))?;
-        }
+        self.storage.sync_dirs(self.closed.iter().map(ClosedFile::path))?;
         Ok(self.closed.into_iter().map(ClosedFile::keep).collect())
     }
 
     fn bad_block(&self, why: String) -> DeltaError {
-        DeltaError::BadBlock { table: self.root.clone(), why }
+        DeltaError::BadBlock { table: self.storage.table().to_owned(), why }
     }
 }
 

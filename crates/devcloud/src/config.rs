@@ -8,6 +8,7 @@ use std::time::Duration;
 use connector_core::secret::Secret;
 
 use crate::error::DevCloudError;
+use crate::faults::Faults;
 
 /// The account that every bucket and user belongs to; `x-amz-expected-bucket-owner` is held against it.
 pub const ACCOUNT_ID: &str = "000000000000";
@@ -32,6 +33,8 @@ pub struct DevCloudConfig {
     pub roles: Vec<Role>,
     /// Whether users own the buckets: they then list, read and write. If not, only roles reach S3.
     pub users_may_read: bool,
+    /// What shall go wrong on purpose; `None` is nothing. Can be changed while it runs: [`crate::DevCloud::faults`].
+    pub faults: Option<Faults>,
 }
 
 /// The long-lived key of a user.
@@ -158,6 +161,7 @@ mod tests {
                 write: false,
             }],
             users_may_read: false,
+            faults: None,
         }
     }
 

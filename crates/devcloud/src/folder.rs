@@ -254,6 +254,16 @@ impl Upload {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
     }
+
+    /// Adds the bytes of another upload.
+    pub(crate) fn append(&mut self, part: &Self) -> io::Result<()> {
+        let mut part = File::open(&part.temporary)?;
+        io::copy(&mut part, &mut self.file).map(drop)
+    }
+
+    pub(crate) fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
 }
 
 impl Drop for Upload {

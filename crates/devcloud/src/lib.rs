@@ -10,11 +10,12 @@
 //! | [`config`], [`error`] | what to serve to whom, and why that was refused |
 //! | `server` | listener, connections, shutdown |
 //! | `signing`, `access`, `identity`, `sts` | who is calling and what they may do |
-//! | `store` | the operations of S3 |
+//! | `store`, `multipart` | the operations of S3 |
 //! | `key`, `folder`, `walk`, `listing` | keys and files, order and pages |
 //! | `etag`, `body`, `upload` | the bytes: one version or an error, never a mix |
+//! | [`faults`] | what goes wrong on purpose: statuses, cuts, wrong lengths and checksums, stale pages, slow bodies |
 //!
-//! Deliberate limits: path style, no versions, no multipart uploads, no user metadata (a folder has no place for it), no
+//! Deliberate limits: path style, no versions, the ETag of a multipart upload is that of its bytes, no user metadata (a folder has no place for it), no
 //! symbolic links, nothing is fsynced. A file that is being copied in slowly looks complete between two writes: move
 //! large files in instead, from the same disk.
 
@@ -23,10 +24,12 @@ mod body;
 pub mod config;
 pub mod error;
 mod etag;
+pub mod faults;
 mod folder;
 mod identity;
 mod key;
 mod listing;
+mod multipart;
 mod server;
 mod signing;
 mod store;
@@ -37,4 +40,5 @@ mod walk;
 
 pub use config::{ACCOUNT_ID, DevCloudConfig, KeyPair, Role};
 pub use error::DevCloudError;
+pub use faults::{Fault, FaultHandle, Faults, Operation, Refusal, Rule, When};
 pub use server::DevCloud;

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, HttpError, HttpResponse};
+use s3s::{Body, HttpError, HttpRequest, HttpResponse};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::access::Door;
 use crate::config::DevCloudConfig;
 use crate::error::DevCloudError;
+use crate::faults::{self, FaultHandle, Operation, Target};
 use crate::folder::Folder;
 use crate::identity::Identity;
 use crate::signing;
@@ -39,6 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct DevCloud {
     address: SocketAddr,
+    faults: FaultHandle,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -61,13 +63,14 @@ impl DevCloud {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let identity = Arc::new(Identity::new(&config, clock));
-        let mut builder = S3ServiceBuilder::new(Store::new(folder, config.region));
+        let faults = FaultHandle::new(config.faults.unwrap_or_default());
+        let mut builder = S3ServiceBuilder::new(Store::new(folder, config.region, faults.clone()));
         builder.set_auth(Door(Arc::clone(&identity)));
         builder.set_access(Door(Arc::clone(&identity)));
         builder.set_route(Sts(identity));
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, builder.build(), stopped));
-        Ok(Self { address, stop: Some(stop), serving })
+        let serving = tokio::spawn(serve(listener, builder.build(), faults.clone(), stopped));
+        Ok(Self { address, faults, stop: Some(stop), serving })
     }
 
     /// Where it listens, with the real port.
@@ -78,6 +81,11 @@ impl DevCloud {
     /// The endpoint URL for S3 (path style) and STS.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Changes what goes wrong, and tells what did.
+    pub fn faults(&self) -> FaultHandle {
+        self.faults.clone()
     }
 
     /// Takes no more connections, lets the requests under way finish for up to five seconds, and stops.
@@ -99,7 +107,7 @@ impl Drop for DevCloud {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::Receiver<()>) {
+async fn serve(listener: TcpListener, service: S3Service, faults: FaultHandle, mut stopped: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -107,7 +115,10 @@ async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(stream, service.clone(), graceful.watcher()))),
+                Ok((stream, _)) => {
+                    let served = connection(stream, service.clone(), faults.clone(), graceful.watcher());
+                    drop(connections.spawn(served));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "devcloud could not accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -122,28 +133,44 @@ async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, service: S3Service, watcher: hyper_util::server::graceful::Watcher) {
+async fn connection(
+    stream: TcpStream,
+    service: S3Service,
+    faults: FaultHandle,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
     // Answers are small and waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "devcloud could not set TCP_NODELAY");
     }
-    let service = service_fn(move |request| answer(service.clone(), request));
+    let service = service_fn(move |request| answer(service.clone(), faults.clone(), request));
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "devcloud connection ended early");
     }
 }
 
-async fn answer(service: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
-    let is_sts = signing::is_sts(request.method(), request.uri(), request.headers());
-    let response = match signing::check(request.method(), request.uri(), request.headers()) {
-        Err(refusal) => refusal.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
-        Ok(()) => service.call(request.map(Body::from)).await?,
-    };
+async fn answer(
+    service: S3Service,
+    faults: FaultHandle,
+    request: Request<Incoming>,
+) -> Result<HttpResponse, HttpError> {
+    let target = Target::of(request.method(), request.uri(), request.headers());
+    let serve = |request| carried_out(service, request);
+    // Boxed, since it holds all that may go wrong beside all that goes right.
+    let response = Box::pin(faults::answer(&faults, &target, request.map(Body::from), serve)).await?;
     let failed = response.status().is_client_error() || response.status().is_server_error();
+    let is_sts = target.operation == Operation::Sts;
     let mut response = if is_sts && failed { sts::reshape(response) } else { response };
     if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().simple().to_string()) {
         response.headers_mut().insert("x-amz-request-id", id);
     }
     Ok(response)
+}
+
+async fn carried_out(service: S3Service, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    match signing::check(request.method(), request.uri(), request.headers()) {
+        Err(refusal) => refusal.to_http_response().map_err(|error| HttpError::new(Box::new(error))),
+        Ok(()) => service.call(request).await,
+    }
 }

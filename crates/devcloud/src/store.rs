@@ -9,8 +9,10 @@ use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use crate::body;
 use crate::config::ACCOUNT_ID;
 use crate::etag::{Hashed, Stamp};
+use crate::faults::{FaultHandle, IgnoreIfNoneMatch};
 use crate::folder::{Folder, Opened, PutCondition, matches, precondition_failed};
 use crate::listing::{self, Item, LARGEST_PAGE, Page, Query};
+use crate::multipart::Multipart;
 use crate::text::url_encode;
 use crate::upload::{Announced, receive};
 use crate::walk::Bound;
@@ -21,6 +23,8 @@ const CONTENT_TYPE: &str = "binary/octet-stream";
 pub(crate) struct Store {
     folder: Arc<Folder>,
     region: String,
+    multipart: Arc<Multipart>,
+    faults: FaultHandle,
 }
 
 /// Runs file work where it may block.
@@ -30,8 +34,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<
 }
 
 impl Store {
-    pub(crate) fn new(folder: Folder, region: String) -> Self {
-        Self { folder: Arc::new(folder), region }
+    pub(crate) fn new(folder: Folder, region: String, faults: FaultHandle) -> Self {
+        Self { folder: Arc::new(folder), region, multipart: Arc::default(), faults }
     }
 
     async fn with_folder<T: Send + 'static>(
@@ -55,7 +59,8 @@ impl Store {
         opened.await
     }
 
-    async fn page(&self, bucket: String, query: Query) -> S3Result<Page> {
+    async fn page(&self, bucket: String, mut query: Query) -> S3Result<Page> {
+        query.max_keys = self.faults.page().map_or(query.max_keys, |most| query.max_keys.min(most.max(1)));
         self.with_folder(move |folder| listing::page(folder, &bucket, &query)).await
     }
 }
@@ -268,8 +273,9 @@ impl S3 for Store {
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let ignored = req.extensions.get::<IgnoreIfNoneMatch>().is_some();
         let mut input = req.input;
-        let condition = put_condition(input.if_match.take(), input.if_none_match.take())?;
+        let condition = put_condition(input.if_match.take(), input.if_none_match.take().filter(|_| !ignored))?;
         let announced = Announced::of(&input);
         let (bucket, key) = (input.bucket, input.key);
         let upload = {
@@ -312,12 +318,71 @@ impl S3 for Store {
 
     async fn create_multipart_upload(
         &self,
-        _req: S3Request<CreateMultipartUploadInput>,
+        req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        Err(s3_error!(
-            NotImplemented,
-            "devcloud takes no multipart uploads: use PutObject, or copy the file into its folder"
-        ))
+        let (bucket, key) = (req.input.bucket, req.input.key);
+        let checked = (bucket.clone(), key.clone());
+        // Refuses what could not be completed.
+        self.with_folder(move |folder| folder.begin(&checked.0, &checked.1).map(drop)).await?;
+        let upload_id = Some(self.multipart.begin(&bucket, &key));
+        let (bucket, key) = (Some(bucket), Some(key));
+        Ok(S3Response::new(CreateMultipartUploadOutput { bucket, key, upload_id, ..Default::default() }))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let mut input = req.input;
+        let (bucket, key, id, number) = (input.bucket, input.key, input.upload_id, input.part_number);
+        self.multipart.expects(&bucket, &key, &id, number)?;
+        let body = input.body.take().unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
+        let announced = Announced::of(&PutObjectInput {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            checksum_algorithm: input.checksum_algorithm,
+            checksum_crc32: input.checksum_crc32,
+            checksum_crc32c: input.checksum_crc32c,
+            checksum_crc64nvme: input.checksum_crc64nvme,
+            checksum_sha1: input.checksum_sha1,
+            checksum_sha256: input.checksum_sha256,
+            content_length: input.content_length,
+            content_md5: input.content_md5,
+            ..Default::default()
+        });
+        let upload = {
+            let (bucket, key) = (bucket.clone(), key.clone());
+            self.with_folder(move |folder| folder.begin(&bucket, &key)).await?
+        };
+        let (upload, md5) = receive(upload, body, &announced, req.trailing_headers).await?;
+        self.multipart.add(&bucket, &key, &id, number, (upload, md5.clone()))?;
+        Ok(S3Response::new(UploadPartOutput { e_tag: etag(md5), ..Default::default() }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let ignored = req.extensions.get::<IgnoreIfNoneMatch>().is_some();
+        let input = req.input;
+        let condition = put_condition(input.if_match, input.if_none_match.filter(|_| !ignored))?;
+        let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let (bucket, key, id) = (input.bucket, input.key, input.upload_id);
+        let (multipart, named) = (Arc::clone(&self.multipart), (bucket.clone(), key.clone()));
+        let done = self.with_folder(move |folder| {
+            let (bucket, key) = (named.0.as_str(), named.1.as_str());
+            multipart.complete(folder, (bucket, key, &id), &parts, &condition)?;
+            Ok(folder.stat(bucket, key)?.map(|hashed| hashed.md5))
+        });
+        let e_tag = done.await?.and_then(etag);
+        let location = Some(format!("/{bucket}/{key}"));
+        let (bucket, key) = (Some(bucket), Some(key));
+        Ok(S3Response::new(CompleteMultipartUploadOutput { bucket, key, e_tag, location, ..Default::default() }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.multipart.abort(&req.input.bucket, &req.input.key, &req.input.upload_id)?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 }
 

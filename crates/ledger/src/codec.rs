@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use connector_core::revision::{BatchKind, RowDigest};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -32,6 +33,15 @@ pub(crate) fn amount(stored: i64) -> Result<u64> {
 
 pub(crate) fn uuid(bytes: [u8; 16]) -> Uuid {
     Uuid::from_bytes(bytes)
+}
+
+pub(crate) fn kind(text: &str) -> Result<BatchKind> {
+    BatchKind::parse(text).ok_or_else(|| corrupt("a kind of batch that does not exist"))
+}
+
+/// None is the sum of no rows.
+pub(crate) fn digest(bytes: Option<[u8; 16]>) -> RowDigest {
+    bytes.and_then(|bytes| RowDigest::from_bytes(&bytes)).unwrap_or_default()
 }
 
 pub(crate) fn corrupt(what: &str) -> LedgerError {

@@ -49,8 +49,50 @@ pub enum LedgerError {
     #[error("ledger: import '{import}': {what}")]
     Protocol { import: String, what: String },
 
-    #[error("the ledger holds {what}, which no version of this program writes: restore it from a backup")]
+    #[error(
+        "the ledger holds {what}, which no version of this program writes: put the newest snapshot or export back with \
+         `s3-connector ledger import FILE --replace`"
+    )]
     Corrupt { what: String },
+
+    /// The database does not pass its own check.
+    #[error(
+        "the ledger at {} is damaged ({what}): put the newest snapshot or export back with `s3-connector ledger import \
+         FILE --replace`, or, without one, move it away and run `s3-connector datasource adopt NAME`, which builds it anew \
+         from the table",
+        path.display()
+    )]
+    Damaged { path: PathBuf, what: String },
+
+    #[error("{} is no ledger of s3-connector ({what}): name a file that `s3-connector ledger export` has made", path.display())]
+    NotALedger { path: PathBuf, what: String },
+
+    #[error(
+        "there is a ledger at {} already: `--replace` puts the other one in its place and keeps it beside it",
+        path.display()
+    )]
+    LedgerExists { path: PathBuf },
+
+    #[error("there is a file at {} already: choose another name, nothing is overwritten", path.display())]
+    FileExists { path: PathBuf },
+
+    #[error(
+        "import '{import}' cannot adopt the table: it belongs to import '{other}' of this ledger; choose another name or \
+         another place in [destination]"
+    )]
+    TableOfAnother { import: String, other: String },
+
+    #[error(
+        "import '{import}': there is no committed batch '{batch}'{}: `s3-connector history {import}` shows the batches",
+        state.as_ref().map(|state| format!(", it was {state}")).unwrap_or_default()
+    )]
+    NoSuchBatch { import: String, batch: String, state: Option<String> },
+
+    #[error(
+        "import '{import}': batch '{batch}' brought no files, it revised rows that were there, so it cannot be rolled \
+         back: name the batch that brought them; `s3-connector history {import}` shows the batches"
+    )]
+    NotAnIngestBatch { import: String, batch: String },
 
     #[error("ledger: its thread has ended")]
     Stopped,
@@ -78,6 +120,13 @@ impl LedgerError {
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::NoWal { .. }
+            | Self::Damaged { .. }
+            | Self::NotALedger { .. }
+            | Self::LedgerExists { .. }
+            | Self::FileExists { .. }
+            | Self::TableOfAnother { .. }
+            | Self::NoSuchBatch { .. }
+            | Self::NotAnIngestBatch { .. }
             | Self::Corrupt { .. } => ErrorClass::Config,
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => ErrorClass::Transient,
             Self::File { .. } => ErrorClass::Config,
@@ -97,7 +146,13 @@ impl LedgerError {
             Self::Sqlite { source, .. } => sqlite_kind(source).1,
             Self::UnknownImport { .. } => "ledger_unknown_import",
             Self::Protocol { .. } => "ledger_protocol",
-            Self::Corrupt { .. } => "ledger_corrupt",
+            Self::Corrupt { .. } | Self::Damaged { .. } => "ledger_corrupt",
+            Self::NotALedger { .. } => "not_a_ledger",
+            Self::LedgerExists { .. } => "ledger_exists",
+            Self::FileExists { .. } => "file_exists",
+            Self::TableOfAnother { .. } => "table_of_another_import",
+            Self::NoSuchBatch { .. } => "no_such_batch",
+            Self::NotAnIngestBatch { .. } => "not_an_ingest_batch",
             Self::Stopped => "ledger_stopped",
         }
     }
@@ -127,7 +182,10 @@ fn advice(error: &rusqlite::Error) -> &'static str {
         "ledger_disk_full" => "; free space on the disk of the data directory",
         "ledger_io" => "; look at the disk of the data directory",
         "ledger_busy" => "; another program holds the database locked",
-        "ledger_corrupt" => "; restore the ledger from a backup",
+        "ledger_corrupt" => {
+            "; put the newest snapshot or export back with `s3-connector ledger import FILE --replace`, or, without one, \
+             move it away and run `s3-connector datasource adopt NAME`, which builds it anew from the table"
+        }
         "ledger_access" => "; let the user that runs s3-connector read and write the data directory",
         _ => "",
     }

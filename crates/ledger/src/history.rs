@@ -1,12 +1,13 @@
 //! The tracker's facts: batches, newest first, a page at a time.
 
 use connector_core::history::{BatchRecord, FileRecord, HistoryPage, HistoryQuery};
+use connector_core::ports::FileResult;
 use rusqlite::{Connection, Row, params};
 
-use crate::batch::{self, Settled};
 use crate::codec;
 use crate::error::Result;
 use crate::import::Import;
+use crate::results::{self, Settled};
 
 /// Batches on one page, however many are wanted: a page is held in memory.
 pub const MAX_PAGE: u32 = 1_000;
@@ -15,10 +16,10 @@ pub const MAX_PAGE_FILES: u64 = 10_000;
 
 pub(crate) const ALL: &str =
     "SELECT id, label, seq, state, files, row_count, quarantined_count, byte_count, claimed_at,
-        ended_at, table_version
+        ended_at, table_version, kind
      FROM batch WHERE import = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
 pub(crate) const WITH_OUTCOME: &str = "SELECT id, label, seq, state, files, row_count, quarantined_count, byte_count,
-        claimed_at, ended_at, table_version
+        claimed_at, ended_at, table_version, kind
      FROM batch_outcome CROSS JOIN batch ON batch.id = batch_outcome.batch
      WHERE batch_outcome.import = ?1 AND batch_outcome.outcome = ?4 AND batch_outcome.batch < ?2
      ORDER BY batch_outcome.batch DESC LIMIT ?3";
@@ -47,7 +48,7 @@ pub(crate) fn page(db: &Connection, import: &Import, query: &HistoryQuery) -> Re
             break;
         }
         if query.files {
-            let settled = batch::results(db, import, position)?;
+            let settled = results::of_batch(db, import, position)?;
             record.results = settled.into_iter().map(|file| file_record(file, reference.as_deref())).collect();
         }
         page.batches.push(record);
@@ -60,6 +61,7 @@ fn read(row: &Row<'_>) -> Result<(i64, BatchRecord)> {
     let record = BatchRecord {
         id: row.get(1)?,
         seq: row.get(2)?,
+        kind: codec::kind(&row.get::<_, String>(11)?)?,
         state: row.get(3)?,
         files: codec::amount(row.get(4)?)?,
         rows: codec::amount(row.get(5)?)?,
@@ -74,13 +76,19 @@ fn read(row: &Row<'_>) -> Result<(i64, BatchRecord)> {
 }
 
 fn file_record(settled: Settled, reference: Option<&str>) -> FileRecord {
-    let Settled { key, result, .. } = settled;
-    let (code, message) = batch::cause(&result.outcome).unzip();
+    record_of(settled.key, &settled.result, reference)
+}
+
+pub(crate) fn record_of(key: String, result: &FileResult, reference: Option<&str>) -> FileRecord {
+    let (code, message) = results::cause(&result.outcome).unzip();
+    let (rows_removed, quarantined_removed) = result.outcome.removed();
     FileRecord {
         version: result.id.hex(),
         outcome: result.outcome.label().to_owned(),
         rows: result.outcome.rows(),
         rows_quarantined: result.outcome.rows_quarantined(),
+        rows_removed,
+        quarantined_removed,
         bytes: result.bytes,
         duration_ms: result.duration_ms,
         code: code.map(str::to_owned),

@@ -3,12 +3,13 @@
 use connector_core::claim::TickState;
 use connector_core::guard::Streak;
 use connector_core::ids::{BatchSeq, ImportUuid};
-use connector_core::ports::{ImportRecord, Watermark};
+use connector_core::ports::{ImportRecord, Reread, Watermark};
+use connector_core::spec::OverwritePolicy;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::error::{LedgerError, Result};
-use crate::{batch, codec, schema};
+use crate::{batch, codec, overwrite, reading, schema};
 
 /// What the operations on an import need of its row.
 #[derive(Clone, Debug)]
@@ -22,6 +23,9 @@ pub(crate) struct Import {
     pub tick: TickState,
     pub watermark: Option<Position>,
     pub streak: Streak,
+    pub overwrite: OverwritePolicy,
+    /// Batches in a row that left a suspect waiting.
+    pub passed_over: u32,
 }
 
 /// A place in the order of discovery: last-modified in microseconds, then key bytes.
@@ -31,7 +35,7 @@ impl Import {
     pub(crate) fn load(db: &Connection, name: &str) -> Result<Option<Self>> {
         let mut statement = db.prepare_cached(
             "SELECT id, uuid, bucket, committed_seq, tick_started, tick_claimed, watermark_time, watermark_key,
-                streak_files, streak_bytes
+                streak_files, streak_bytes, overwrite, passed_over
              FROM import WHERE name = ?1",
         )?;
         let mut rows = statement.query_and_then([name], |row| {
@@ -45,9 +49,17 @@ impl Import {
                 tick: TickState { started_at: codec::optional_time(row.get(4)?)?, claimed: row.get(5)? },
                 watermark: watermark.0.zip(watermark.1),
                 streak: Streak { files: row.get(8)?, bytes: codec::amount(row.get(9)?)? },
+                overwrite: overwrite::parse(&row.get::<_, String>(10)?)?,
+                passed_over: row.get(11)?,
             })
         })?;
         rows.next().transpose()
+    }
+
+    /// Of the bucket that is read now.
+    pub(crate) fn bucket_name(&self, db: &Connection) -> Result<String> {
+        let mut statement = db.prepare_cached("SELECT name FROM bucket WHERE id = ?1")?;
+        Ok(statement.query_row([self.bucket], |row| row.get(0))?)
     }
 
     /// The error for a call that does not fit.
@@ -56,11 +68,18 @@ impl Import {
     }
 }
 
-/// The record of the import, created if there is none.
-pub(crate) fn open(db: &Connection, name: &str, bucket: &str) -> Result<ImportRecord> {
+/// The record of the import, created if there is none. `first`: since the ledger was opened; then what was being read when
+/// the process before died is suspect from now on.
+pub(crate) fn open(
+    db: &Connection,
+    name: &str,
+    bucket: &str,
+    policy: OverwritePolicy,
+    first: bool,
+) -> Result<ImportRecord> {
     let fresh = match Import::load(db, name)? {
         None => {
-            create(db, name, bucket)?;
+            create(db, name, bucket, ImportUuid::mint())?;
             true
         }
         Some(import) => {
@@ -68,13 +87,20 @@ pub(crate) fn open(db: &Connection, name: &str, bucket: &str) -> Result<ImportRe
             false
         }
     };
-    let import = Import::load(db, name)?.ok_or_else(|| LedgerError::UnknownImport { import: name.to_owned() })?;
-    record(db, &import, fresh)
+    let import = reload(db, name)?;
+    overwrite::set_policy(db, &import, policy)?;
+    if first {
+        reading::suspect(db, &import)?;
+    }
+    record(db, &reload(db, name)?, fresh)
 }
 
-fn create(db: &Connection, name: &str, bucket: &str) -> Result<()> {
-    let uuid = ImportUuid::mint();
-    db.execute("INSERT INTO import (name, uuid) VALUES (?1, ?2)", params![name, uuid.0.as_bytes()])?;
+pub(crate) fn reload(db: &Connection, name: &str) -> Result<Import> {
+    Import::load(db, name)?.ok_or_else(|| LedgerError::UnknownImport { import: name.to_owned() })
+}
+
+pub(crate) fn create(db: &Connection, name: &str, bucket: &str, uuid: ImportUuid) -> Result<()> {
+    db.execute("INSERT INTO import (name, uuid, quarantine_seq) VALUES (?1, ?2, 0)", params![name, uuid.0.as_bytes()])?;
     set_bucket(db, db.last_insert_rowid(), bucket).map(|_| ())
 }
 
@@ -90,7 +116,7 @@ fn set_bucket(db: &Connection, import: i64, bucket: &str) -> Result<i64> {
 
 /// What was waiting in the bucket before cannot be read through this import any more. Should the import come back to
 /// that bucket, its listing brings it back.
-fn point_at(db: &Connection, import: &Import, bucket: &str) -> Result<()> {
+pub(crate) fn point_at(db: &Connection, import: &Import, bucket: &str) -> Result<()> {
     let now = set_bucket(db, import.id, bucket)?;
     if now != import.bucket {
         db.execute(
@@ -103,15 +129,18 @@ fn point_at(db: &Connection, import: &Import, bucket: &str) -> Result<()> {
 }
 
 pub(crate) fn record(db: &Connection, import: &Import, fresh: bool) -> Result<ImportRecord> {
-    let mut statement =
-        db.prepare_cached("SELECT table_created, paused, guard_waived, guard_reason FROM import WHERE id = ?1")?;
-    let ([table_created, paused, guard_waived], guard_reason) =
-        statement.query_row([import.id], |row| Ok(([row.get(0)?, row.get(1)?, row.get(2)?], row.get(3)?)))?;
+    let mut statement = db.prepare_cached(
+        "SELECT table_created, paused, guard_waived, COALESCE(guard_reason, reread_reason), quarantine_seq FROM import
+         WHERE id = ?1",
+    )?;
+    let ([table_created, paused, guard_waived], guard_reason, quarantine_seq) = statement
+        .query_row([import.id], |row| Ok(([row.get(0)?, row.get(1)?, row.get(2)?], row.get(3)?, row.get(4)?)))?;
     Ok(ImportRecord {
         uuid: import.uuid,
         table_created,
         fresh,
         committed_seq: import.committed_seq,
+        quarantine_seq,
         open_batch: batch::OpenRow::load(db, import)?.map(|open| open.describe(db, import)).transpose()?,
         schema: schema::of_table(db, import)?,
         reference: schema::reference(db, import)?,
@@ -122,13 +151,14 @@ pub(crate) fn record(db: &Connection, import: &Import, fresh: bool) -> Result<Im
     })
 }
 
-/// Who resumes what the guard has paused takes the next batch as it is.
+/// Who resumes what the guard has paused takes the next batch as it is; who resumes what a scan has paused lets the next
+/// scan in as it is.
 pub(crate) fn set_paused(db: &Connection, import: &Import, paused: bool) -> Result<()> {
     let sql = if paused {
         "UPDATE import SET paused = 1 WHERE id = ?1"
     } else {
-        "UPDATE import SET paused = 0, guard_waived = (guard_waived OR guard_reason IS NOT NULL), guard_reason = NULL
-         WHERE id = ?1"
+        "UPDATE import SET paused = 0, guard_waived = (guard_waived OR guard_reason IS NOT NULL), guard_reason = NULL,
+            reread_waived = (reread_waived OR reread_reason IS NOT NULL), reread_reason = NULL WHERE id = ?1"
     };
     db.execute(sql, [import.id])?;
     Ok(())
@@ -143,9 +173,12 @@ pub(crate) fn trip_guard(db: &Connection, import: &Import, reason: &str) -> Resu
     Ok(())
 }
 
-pub(crate) fn finish_scan(db: &Connection, import: &Import, now: Timestamp) -> Result<()> {
+/// Some if the scan shows that most of the import would be read again, and it was paused therefore.
+pub(crate) fn finish_scan(db: &Connection, import: &Import, now: Timestamp) -> Result<Option<Reread>> {
     db.execute("UPDATE import SET last_scan_at = ?2 WHERE id = ?1", params![import.id, codec::micros(now)])?;
-    advance_watermark(db, import)
+    let reread = overwrite::admit(db, import)?;
+    advance_watermark(db, import)?;
+    Ok(reread)
 }
 
 pub(crate) const LOWEST_FRESH: &str = "SELECT last_modified, key FROM object

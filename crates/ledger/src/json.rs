@@ -1,9 +1,10 @@
-//! What is stored as JSON: schemas, reference files, added columns, changes of a schema. Read back with suspicion;
+//! What is stored as JSON: schemas, reference files, added columns, changes of a schema, removals. Read back with suspicion;
 //! what an older version of this program did not write yet has the meaning that it had then.
 
 use connector_core::expr::Expr;
 use connector_core::history::SchemaChange;
-use connector_core::ports::{AddedColumn, ColumnEvidence, ReferenceFile};
+use connector_core::ids::ObjectVersionId;
+use connector_core::ports::{AddedColumn, ColumnEvidence, ReferenceFile, StagedRemoval};
 use connector_core::schema::{Column, ColumnDefault, Origin, TableSchema};
 use connector_core::types::ColumnType;
 use serde_json::{Value, json};
@@ -60,6 +61,39 @@ pub(crate) fn changes_from_json(text: &str) -> Result<Vec<SchemaChange>> {
         Some(SchemaChange { column, ty, key: key_from(value)? })
     };
     parsed(text, |value| list(value, one)).ok_or_else(|| corrupt("changes of a schema that cannot be read"))
+}
+
+pub(crate) fn removal_to_json(removal: &StagedRemoval) -> String {
+    match removal {
+        StagedRemoval::Nothing => Value::Null,
+        StagedRemoval::Versions(ids) => json!({ "versions": ids.iter().map(ObjectVersionId::hex).collect::<Vec<_>>() }),
+        StagedRemoval::Moved => json!("moved"),
+        StagedRemoval::DataFiles(paths) => json!({ "data_files": paths }),
+    }
+    .to_string()
+}
+
+pub(crate) fn removal_from_json(text: &str) -> Result<StagedRemoval> {
+    let read = |value: &Value| match value {
+        Value::Null => Some(StagedRemoval::Nothing),
+        Value::String(text) if text == "moved" => Some(StagedRemoval::Moved),
+        other => match (other.get("versions"), other.get("data_files")) {
+            (Some(ids), None) => Some(StagedRemoval::Versions(list(ids, |id| version_from(id.as_str()?))?)),
+            (None, Some(paths)) => {
+                Some(StagedRemoval::DataFiles(list(paths, |path| path.as_str().map(str::to_owned))?))
+            }
+            _ => None,
+        },
+    };
+    parsed(text, read).ok_or_else(|| corrupt("rows to remove that cannot be read"))
+}
+
+fn version_from(hex: &str) -> Option<ObjectVersionId> {
+    let digits =
+        hex.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    (hex.len() == 32)
+        .then(|| digits.collect::<Option<Vec<u8>>>())?
+        .and_then(|bytes| ObjectVersionId::from_bytes(&bytes))
 }
 
 pub(crate) fn evidence_to_json(evidence: &[ColumnEvidence]) -> String {

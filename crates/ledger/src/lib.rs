@@ -8,16 +8,24 @@
 //! | `open`, `writer` | data directory, lock, settings, migrations; the thread |
 //! | `import` | the record of an import, its pause and guard, its watermark |
 //! | `schema` | the table's schema, its reference file, its versions |
-//! | `page` | listing pages: new, known, overwritten, archived |
-//! | `claiming` | the next batch, the throttle, the backlog |
-//! | `batch`, `ending` | the open batch, what is staged for it, and its end |
-//! | `counts`, `history` | what people ask |
+//! | `page`, `overwrite` | listing pages: new, known, archived; what becomes of overwritten keys |
+//! | `claiming`, `reading` | the next batch, the throttle, the backlog; who is suspected of killing its reader |
+//! | `revision` | batches that revise rows which are there |
+//! | `batch`, `results`, `ending` | the open batch, what is staged for it, and its end |
+//! | `account` | where the rows of an object version are |
+//! | `retry`, `mend` | trying again by hand; making the ledger agree with the table |
+//! | `counts`, `history`, `known` | what people ask |
+//! | `queue` | the place of a key in the order of claims |
 //! | `reader` | the same without the thread and the lock, for the command line |
+//! | `backup` | snapshot, export, import |
+//! | `version` | object versions as they are stored, and their ids |
 //! | `codec`, `json`, `error` | stored forms; errors with their remedies |
 //!
 //! `migrations/` documents the tables. Everything asked often is answered from an index that holds nothing
 //! but the backlog, or from counters that triggers keep, so the number of objects ever seen does not matter.
 
+mod account;
+mod backup;
 mod batch;
 mod claiming;
 mod codec;
@@ -27,33 +35,49 @@ mod error;
 mod history;
 mod import;
 mod json;
+mod known;
+mod mend;
 mod open;
+mod overwrite;
 mod page;
+mod queue;
 mod reader;
+mod reading;
+mod results;
+mod retry;
+mod revision;
 mod schema;
+mod version;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use connector_core::claim::ClaimLimit;
 use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
-use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ImportName};
+use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ImportName, ObjectVersionId};
 use connector_core::ports::{
-    ClaimAnswer, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome, PortResult, ReferenceFile,
-    SelectedObject, StagedBatch,
+    ClaimAnswer, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome, PortResult, ReferenceFile, Reread, Retry,
+    RevisionBatch, SelectedObject, StagedBatch,
 };
+use connector_core::revision::Revision;
 use connector_core::schema::TableSchema;
+use connector_core::spec::OverwritePolicy;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use crate::backup::{Imported, import_ledger};
 pub use crate::counts::OBJECT_STATES;
 pub use crate::error::LedgerError;
 pub use crate::history::{MAX_PAGE, MAX_PAGE_FILES};
+pub use crate::mend::{Adopted, AdoptedVersion, Adoption};
 pub use crate::open::{LEDGER_FILE, LOCK_FILE};
+pub use crate::queue::Queue;
 pub use crate::reader::LedgerReader;
 
 use crate::error::Result;
@@ -64,6 +88,10 @@ use crate::writer::Writer;
 /// data directory.
 pub struct SqliteLedger {
     writer: Writer,
+    /// The database; `None` in memory.
+    path: Option<PathBuf>,
+    /// Imports that were opened since: what was being read when the process before this one died is known by then.
+    opened: Mutex<HashSet<ImportName>>,
 }
 
 impl SqliteLedger {
@@ -75,7 +103,11 @@ impl SqliteLedger {
     /// wrote it; otherwise what file system or database say.
     pub fn open(data_dir: &Path) -> std::result::Result<Self, LedgerError> {
         let (connection, lock) = open::exclusive(data_dir)?;
-        Ok(Self { writer: Writer::start(connection, Some(lock))? })
+        Ok(Self {
+            writer: Writer::start(connection, Some(lock))?,
+            path: Some(data_dir.join(LEDGER_FILE)),
+            opened: Mutex::default(),
+        })
     }
 
     /// A ledger that nobody else sees and that is gone when it is dropped.
@@ -83,7 +115,7 @@ impl SqliteLedger {
     /// # Errors
     /// If there is no memory or no thread for it.
     pub fn in_memory() -> std::result::Result<Self, LedgerError> {
-        Ok(Self { writer: Writer::start(open::in_memory()?, None)? })
+        Ok(Self { writer: Writer::start(open::in_memory()?, None)?, path: None, opened: Mutex::default() })
     }
 
     /// The names of all imports that were ever opened, sorted.
@@ -135,10 +167,18 @@ fn load(db: &Connection, name: &ImportName) -> Result<Import> {
 
 #[async_trait]
 impl Ledger for SqliteLedger {
-    async fn open_import(&self, import: &ImportName, bucket: &str) -> PortResult<ImportRecord> {
+    async fn open_import(
+        &self,
+        import: &ImportName,
+        bucket: &str,
+        overwrite: OverwritePolicy,
+    ) -> PortResult<ImportRecord> {
         let (name, bucket) = (import.clone(), bucket.to_owned());
-        let open = move |db: &Connection| import::open(db, name.as_str(), &bucket);
-        Ok(self.transact("open the import", TransactionBehavior::Immediate, open).await?)
+        let first = !self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(import);
+        let open = move |db: &Connection| import::open(db, name.as_str(), &bucket, overwrite, first);
+        let record = self.transact("open the import", TransactionBehavior::Immediate, open).await?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(import.clone());
+        Ok(record)
     }
 
     async fn table_created(&self, import: &ImportName, schema: &TableSchema, now: Timestamp) -> PortResult<()> {
@@ -168,7 +208,7 @@ impl Ledger for SqliteLedger {
         Ok(self.write("record a listing page", import, job).await?)
     }
 
-    async fn finish_scan(&self, import: &ImportName, now: Timestamp) -> PortResult<()> {
+    async fn finish_scan(&self, import: &ImportName, now: Timestamp) -> PortResult<Option<Reread>> {
         let job = move |db: &Connection, import: &Import| import::finish_scan(db, import, now);
         Ok(self.write("note a complete scan", import, job).await?)
     }
@@ -183,6 +223,36 @@ impl Ledger for SqliteLedger {
     ) -> PortResult<ClaimAnswer> {
         let job = move |db: &Connection, import: &Import| claiming::claim(db, import, limit, (uuid, id), now);
         Ok(self.write("claim a batch", import, job).await?)
+    }
+
+    async fn claim_revision(
+        &self,
+        import: &ImportName,
+        revision: &Revision,
+        uuid: BatchUuid,
+        id: BatchId,
+        now: Timestamp,
+    ) -> PortResult<Option<RevisionBatch>> {
+        let revision = revision.clone();
+        let job = move |db: &Connection, import: &Import| revision::claim(db, import, &revision, (uuid, id), now);
+        Ok(self.write("claim a revising batch", import, job).await?)
+    }
+
+    async fn mark_reading(
+        &self,
+        import: &ImportName,
+        started: &[ObjectVersionId],
+        finished: &[ObjectVersionId],
+    ) -> PortResult<()> {
+        let (started, finished) = (started.to_vec(), finished.to_vec());
+        let job = move |db: &Connection, import: &Import| reading::mark(db, import, &started, &finished);
+        Ok(self.write("mark what is read", import, job).await?)
+    }
+
+    async fn retry(&self, import: &ImportName, retry: &Retry, _now: Timestamp) -> PortResult<u64> {
+        let retry = retry.clone();
+        let job = move |db: &Connection, import: &Import| retry::retry(db, import, &retry);
+        Ok(self.write("let files be tried again", import, job).await?)
     }
 
     async fn stage(&self, import: &ImportName, seq: BatchSeq, uuid: BatchUuid, staged: &StagedBatch) -> PortResult<()> {

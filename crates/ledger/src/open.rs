@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,14 +20,14 @@ pub const LOCK_FILE: &str = "lock";
 
 /// Every change of the schema since the first. An entry is never edited once a release has it; `user_version` counts
 /// the ones that a database has been through.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens for writing, creating what is missing. The file is the lock; keep it.
 pub(crate) fn exclusive(dir: &Path) -> Result<(Connection, File)> {
-    create_dir(dir)?;
-    let lock = lock(dir)?;
+    let lock = claim_dir(dir)?;
     let path = dir.join(LEDGER_FILE);
     private_file(&path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -44,16 +45,44 @@ pub(crate) fn exclusive(dir: &Path) -> Result<(Connection, File)> {
     Ok((connection, lock))
 }
 
+/// Makes the directory ours, creating it if it is missing. The file is the lock; keep it.
+pub(crate) fn claim_dir(dir: &Path) -> Result<File> {
+    create_dir(dir)?;
+    lock(dir)
+}
+
+/// A second connection, for reading alone.
+pub(crate) fn read_only(path: &Path) -> Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    configure(&connection).map_err(|error| error.while_doing(&opening(path)))?;
+    Ok(connection)
+}
+
+/// A connection to a file that nobody writes meanwhile, which may lie on a disk that cannot be written.
+pub(crate) fn immutable(path: &Path) -> Result<Connection> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let escaped: String = path.as_os_str().as_bytes().iter().fold(String::new(), |mut name, byte| {
+        if plain(*byte) {
+            name.push(char::from(*byte))
+        } else {
+            name.push_str(&format!("%{byte:02X}"))
+        }
+        name
+    });
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = connect(Path::new(&format!("file:{escaped}?immutable=1")), flags)?;
+    configure(&connection).map_err(|error| error.while_doing(&opening(path)))?;
+    Ok(connection)
+}
+
 /// Opens for reading, beside a process that may be writing. `None` if there is no ledger.
 pub(crate) fn shared(dir: &Path) -> Result<Option<Connection>> {
     let path = dir.join(LEDGER_FILE);
     if !path.try_exists().map_err(failed("look for", &path))? {
         return Ok(None);
     }
-    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    configure(&connection)
-        .and_then(|()| expect_known_version(&connection))
-        .map_err(|error| error.while_doing(&opening(&path)))?;
+    let connection = read_only(&path)?;
+    expect_known_version(&connection).map_err(|error| error.while_doing(&opening(&path)))?;
     Ok(Some(connection))
 }
 
@@ -101,11 +130,11 @@ fn configure(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn known() -> i64 {
+pub(crate) fn known() -> i64 {
     MIGRATIONS.len() as i64
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
@@ -191,11 +220,11 @@ fn private_file(path: &Path) -> Result<()> {
 }
 
 /// A new name is durable once its directory is synced.
-fn sync_dir(dir: &Path) -> Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync the directory", dir))
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
+pub(crate) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
     let path: PathBuf = path.to_owned();
     move |source| LedgerError::File { doing, path, source }
 }

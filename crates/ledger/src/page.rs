@@ -5,14 +5,17 @@
 //! again when it shows up. One that is never what its page says (a proxy that alters ETags, say) comes back ever later:
 //! admitted at once each time, it would be first in the order of claims for ever and use up the throttle.
 
-use connector_core::object::{SkipReason, is_archived};
+use connector_core::ids::ObjectVersionId;
+use connector_core::object::{ListedObject, SkipReason, is_archived};
 use connector_core::ports::{PageOutcome, SelectedObject};
+use connector_core::spec::OverwritePolicy;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::codec;
 use crate::error::Result;
 use crate::import::Import;
+use crate::overwrite::OVERWRITE;
 
 /// The reason of objects in an archive.
 const ARCHIVED: &str = "archived";
@@ -35,17 +38,21 @@ enum Standing {
     Pending,
     Skipped(SkipReason),
     Archived,
+    /// Another version of its key is ingested: it is let in once the scan is complete.
+    Held,
 }
 
 impl Standing {
-    /// Overwriting is ignored: once a version of a key is ingested, no other one is read. One that failed, or went to
-    /// quarantine as a whole, holds nothing back: whoever put the new version there has mended the file.
-    fn of(selected: &SelectedObject, another_ingested: bool) -> Self {
-        match selected.skip {
-            Some(reason) => Self::Skipped(reason),
-            None if another_ingested => Self::Skipped(SkipReason::Overwrite),
-            None if is_archived(selected.object.storage_class.as_deref()) => Self::Archived,
-            None => Self::Pending,
+    /// Once a version of a key is ingested, the policy says whether another one is read. One that failed, or went to
+    /// quarantine as a whole, holds nothing back: whoever put the new version there has mended the file. Nor does one that
+    /// was rolled back.
+    fn of(selected: &SelectedObject, another_ingested: bool, policy: OverwritePolicy) -> Self {
+        match (selected.skip, policy) {
+            (Some(reason), _) => Self::Skipped(reason),
+            (None, OverwritePolicy::Ignore) if another_ingested => Self::Skipped(SkipReason::Overwrite),
+            _ if is_archived(selected.object.storage_class.as_deref()) => Self::Archived,
+            _ if another_ingested => Self::Held,
+            _ => Self::Pending,
         }
     }
 
@@ -53,7 +60,7 @@ impl Standing {
         match self {
             Self::Pending => "pending",
             Self::Skipped(_) => "skipped",
-            Self::Archived => "deferred",
+            Self::Archived | Self::Held => "deferred",
         }
     }
 
@@ -62,6 +69,7 @@ impl Standing {
             Self::Pending => None,
             Self::Skipped(reason) => Some(reason.code()),
             Self::Archived => Some(ARCHIVED),
+            Self::Held => Some(OVERWRITE),
         }
     }
 
@@ -69,7 +77,7 @@ impl Standing {
         match self {
             Self::Pending => outcome.new += 1,
             Self::Skipped(_) => outcome.skipped += 1,
-            Self::Archived => outcome.deferred += 1,
+            Self::Archived | Self::Held => outcome.deferred += 1,
         }
     }
 }
@@ -83,11 +91,17 @@ struct Version {
     state: String,
     reason: Option<String>,
     attempts: u32,
+    /// Only the tables know it, by this id; ETag and size are missing.
+    adopted: Option<[u8; 16]>,
 }
 
 impl Version {
-    fn is(&self, selected: &SelectedObject) -> bool {
-        self.etag == selected.object.etag && self.size == codec::stored(selected.object.size)
+    fn is(&self, import: &Import, bucket: &str, selected: &SelectedObject) -> bool {
+        let ListedObject { key, etag, size, .. } = &selected.object;
+        match self.adopted {
+            Some(id) => ObjectVersionId::of(import.uuid, bucket, key, etag, *size).0 == id,
+            None => self.etag == *etag && self.size == codec::stored(*size),
+        }
     }
 
     /// Whether a read found that it was not there. What is gone for another reason was not tried.
@@ -100,11 +114,14 @@ impl Version {
     fn yields_to(&self, standing: Standing) -> bool {
         match (self.state.as_str(), standing) {
             ("gone", _) => true,
-            ("deferred", standing) => standing != Standing::Archived,
-            ("pending", standing) => standing == Standing::Archived,
-            // The configuration may have learnt to read it; what was overwritten stays overwritten.
-            ("skipped", Standing::Pending | Standing::Archived) => {
-                self.reason.as_deref() != Some(SkipReason::Overwrite.code())
+            ("deferred", standing) => (standing.state(), standing.reason()) != ("deferred", self.reason.as_deref()),
+            // One that was let in stays in, though it would be held if it were new.
+            ("pending", standing) => {
+                matches!(standing, Standing::Archived | Standing::Skipped(SkipReason::Overwrite))
+            }
+            // The configuration may have learnt to read it. What was rolled back waits to be asked for.
+            ("skipped", Standing::Pending | Standing::Archived | Standing::Held) => {
+                self.reason.as_deref() != Some(SkipReason::RolledBack.code())
             }
             _ => false,
         }
@@ -115,13 +132,16 @@ impl Version {
 /// last of these.
 pub(crate) fn record(db: &Connection, import: &Import, page: &[SelectedObject], now: Timestamp) -> Result<PageOutcome> {
     let mut outcome = PageOutcome::default();
+    let bucket = import.bucket_name(db)?;
     for selected in page {
         let versions = versions(db, import.bucket, &selected.object.key)?;
-        let (known, others): (Vec<_>, Vec<_>) = versions.into_iter().partition(|version| version.is(selected));
+        let is_it = |version: &Version| version.is(import, &bucket, selected);
+        let (known, others): (Vec<_>, Vec<_>) = versions.into_iter().partition(is_it);
         for other in others.iter().filter(|other| matches!(other.state.as_str(), "pending" | "deferred")) {
             supersede(db, other.id)?;
         }
-        let standing = Standing::of(selected, others.iter().any(|other| other.state == "ingested"));
+        let another_ingested = others.iter().any(|other| other.state == "ingested");
+        let standing = Standing::of(selected, another_ingested, import.overwrite);
         match known.first() {
             None => {
                 insert(db, import, selected, standing, now)?;
@@ -129,6 +149,9 @@ pub(crate) fn record(db: &Connection, import: &Import, page: &[SelectedObject], 
                 outcome.late += u64::from(is_late(import, selected, standing));
             }
             Some(version) => {
+                if version.adopted.is_some() {
+                    recognise(db, import, version, selected, now)?;
+                }
                 let changes = version.yields_to(standing);
                 touch(db, version, selected, changes.then_some(standing), now)?;
                 if changes { standing.count(&mut outcome) } else { outcome.known += 1 }
@@ -148,8 +171,8 @@ fn is_late(import: &Import, selected: &SelectedObject, standing: Standing) -> bo
     below && !matches!(standing, Standing::Skipped(_))
 }
 
-pub(crate) const VERSIONS: &str =
-    "SELECT id, etag, size, last_modified, state, reason, attempts FROM object WHERE bucket = ?1 AND key = ?2";
+pub(crate) const VERSIONS: &str = "SELECT id, etag, size, last_modified, state, reason, attempts, version FROM object
+     WHERE bucket = ?1 AND key = ?2";
 
 fn versions(db: &Connection, bucket: i64, key: &str) -> Result<Vec<Version>> {
     let mut statement = db.prepare_cached(VERSIONS)?;
@@ -162,6 +185,7 @@ fn versions(db: &Connection, bucket: i64, key: &str) -> Result<Vec<Version>> {
             state: row.get(4)?,
             reason: row.get(5)?,
             attempts: row.get(6)?,
+            adopted: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -189,6 +213,22 @@ fn insert(
         standing.reason(),
         codec::micros(now),
     ])?;
+    Ok(())
+}
+
+/// A version that only the tables knew: now all of it is known. Its size counts from now on.
+fn recognise(
+    db: &Connection,
+    import: &Import,
+    version: &Version,
+    selected: &SelectedObject,
+    now: Timestamp,
+) -> Result<()> {
+    let size = codec::stored(selected.object.size);
+    db.prepare_cached("UPDATE object SET etag = ?2, size = ?3, first_seen = ?4, version = NULL WHERE id = ?1")?
+        .execute(params![version.id, selected.object.etag, size, codec::micros(now)])?;
+    db.prepare_cached("UPDATE tally SET bytes = bytes + ?3 WHERE bucket = ?1 AND state = ?2 AND waiting = 0")?
+        .execute(params![import.bucket, version.state, size - version.size])?;
     Ok(())
 }
 

@@ -1,16 +1,19 @@
 //! Reading a ledger for people, whether or not a process writes it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
-use connector_core::ids::ImportName;
+use connector_core::ids::{BatchSeq, ImportName};
+use connector_core::known::{KnownAccount, KnownVersion};
 use connector_core::ports::{ImportCounts, ImportRecord};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::error::{LedgerError, Result};
 use crate::import::{self, Import};
-use crate::{counts, history, open, schema};
+use crate::queue::Queue;
+use crate::{backup, counts, history, known, open, queue, schema};
 
 /// A ledger that is only read, by this thread: each call waits for the disk. What it answers is `None` if the import
 /// was never started. Every call sees one state of the ledger and holds nothing back from the process that writes.
@@ -74,6 +77,79 @@ impl LedgerReader {
     /// If the database cannot be read.
     pub fn schema_history(&self, import: &ImportName) -> std::result::Result<Option<Vec<SchemaVersion>>, LedgerError> {
         self.of("read the history of the schema", import, schema::history)
+    }
+
+    /// All versions of a key with all that is known of them, in the order in which they were first seen. Empty if none is.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn versions_of(
+        &self,
+        import: &ImportName,
+        key: &str,
+    ) -> std::result::Result<Option<Vec<KnownVersion>>, LedgerError> {
+        self.of("look up a key", import, |db, import| known::versions_of(db, import, key))
+    }
+
+    /// Object versions that are or were read, each with its position, at most `limit` of those behind `after`. Those that
+    /// `datasource adopt` found in the table and no listing has shown yet are among them.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn accounts(
+        &self,
+        import: &ImportName,
+        after: Option<i64>,
+        limit: u32,
+    ) -> std::result::Result<Option<Vec<(i64, KnownAccount)>>, LedgerError> {
+        self.of("read the accounts", import, |db, import| known::accounts(db, import, after, limit))
+    }
+
+    /// The known versions of the keys of a listing page; a key without any is left out.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn keys(
+        &self,
+        import: &ImportName,
+        keys: &[String],
+    ) -> std::result::Result<Option<BTreeMap<String, Vec<KnownAccount>>>, LedgerError> {
+        self.of("look up keys", import, |db, import| known::keys(db, import, keys))
+    }
+
+    /// The place of a key in the backlog. Walks what is claimed before it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn queue(
+        &self,
+        import: &ImportName,
+        key: &str,
+        now: Timestamp,
+    ) -> std::result::Result<Option<Queue>, LedgerError> {
+        self.of("look up the place of a key", import, |db, import| queue::of_key(db, import, key, now))
+    }
+
+    /// The last finalised batch, and the state of the open one, `claimed` or `staged`.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn committed_seq(
+        &self,
+        import: &ImportName,
+    ) -> std::result::Result<Option<(BatchSeq, Option<&'static str>)>, LedgerError> {
+        self.of("read the last batch", import, known::committed_seq)
+    }
+
+    /// Writes a copy of the ledger as it is now, for its owner alone; see `s3-connector ledger import`. Blocks for as long
+    /// as reading and writing all of it takes; nobody waits for it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`] if the ledger does not pass its own check, [`LedgerError::FileExists`] if there is such a
+    /// file already; otherwise what file system or database say.
+    pub fn export(&self, to: &Path) -> std::result::Result<(), LedgerError> {
+        open::expect_known_version(&self.connection)?;
+        backup::copy(&self.connection, to)
     }
 
     fn of<T>(

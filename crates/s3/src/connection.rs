@@ -13,6 +13,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use connector_core::clock::Clock;
 use connector_core::object::ListedObject;
+use connector_core::secret::Secret;
 use connector_core::spec::{Access, Caller, ConnectionSpec, StaticKeys};
 
 use crate::bucket::S3Bucket;
@@ -82,6 +83,8 @@ pub(crate) struct Inner {
     pub asker: Asker,
     pub retry: Arc<RetryPolicy>,
     pub settings: S3Settings,
+    /// Whether the server is AWS: some compatible ones refuse a request that asks for a checksum.
+    pub asks_checksums: bool,
 }
 
 impl S3Connection {
@@ -118,7 +121,8 @@ impl S3Connection {
             renewable: credentials.as_ref().is_some_and(|cache| cache.renewable()),
         };
         let client = s3_client(spec, &settings, credentials.as_ref(), wiring.http);
-        Ok(Self { inner: Arc::new(Inner { client, credentials, asker, retry, settings }) })
+        let asks_checksums = spec.endpoint.is_none();
+        Ok(Self { inner: Arc::new(Inner { client, credentials, asker, retry, settings, asks_checksums }) })
     }
 
     /// One bucket through this connection.
@@ -133,6 +137,20 @@ impl S3Connection {
     pub async fn probe(&self, bucket: &str, prefix: &str) -> Result<Option<ListedObject>, S3Error> {
         let page = self.bucket(bucket).list(prefix, None, 1).await?;
         Ok(page.objects.into_iter().next())
+    }
+
+    /// The keys that sign the next request, for a client of another library; `None` if requests are not signed.
+    /// Temporary ones are renewed well before they expire: ask before each request and keep none.
+    ///
+    /// # Errors
+    /// As those of any call: `Config` if the role cannot be assumed, `Transient` once retries are used up.
+    pub async fn signing_keys(&self) -> Result<Option<StaticKeys>, S3Error> {
+        let keys = self.inner.credentials().await?;
+        Ok(keys.map(|keys| StaticKeys {
+            access_key_id: keys.access_key_id().to_owned(),
+            secret_access_key: Secret::new(keys.secret_access_key()),
+            session_token: keys.session_token().map(Secret::new),
+        }))
     }
 
     /// The name of the connection.
@@ -270,17 +288,16 @@ fn s3_client(
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(settings))
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build())
-        .identity_cache(IdentityCache::no_cache());
+        .identity_cache(IdentityCache::no_cache())
+        // Checked in `integrity`.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     match credentials {
         Some(cache) => config = config.credentials_provider(CachedProvider(cache.clone())),
         None => config = config.allow_no_auth(),
     }
     if let Some(endpoint) = &spec.endpoint {
         // Many compatible servers know no CRC checksums.
-        config = config
-            .endpoint_url(endpoint)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        config = config.endpoint_url(endpoint).request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
     }
     config.set_http_client(http);
     aws_sdk_s3::Client::from_conf(config.build())

@@ -8,6 +8,7 @@
 //! | [`connection`](S3Connection) | SDK clients, time-outs and credentials of one `.connection` |
 //! | `credentials`, `sources` | credentials that renew themselves; `sts:AssumeRole` and the default AWS chain |
 //! | `bucket`, `listing`, `reading` | the port: pages of keys, ranges of bytes |
+//! | `integrity` | checksums of whole objects |
 //! | `retry` | the one retry loop |
 //! | `reply`, `verdict`, [`error`](S3Error) | from an SDK error to an error with a remedy |
 //! | `keys`, `text` | key encoding and ETags; server text made fit for messages |
@@ -16,6 +17,7 @@ mod bucket;
 mod connection;
 mod credentials;
 mod error;
+mod integrity;
 mod keys;
 mod listing;
 mod reading;

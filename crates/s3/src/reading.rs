@@ -1,9 +1,11 @@
-//! One ranged `GetObject`: exactly the bytes asked for, of exactly the version asked for.
+//! One `GetObject`, of a range or of the whole object: exactly the bytes asked for, of exactly the version asked for.
 
 use std::ops::Range;
 
 use aws_credential_types::Credentials;
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::client::customize::CustomizableOperation;
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::RequestPayer;
 use bytes::{Bytes, BytesMut};
@@ -13,9 +15,17 @@ use std::time::Duration;
 use crate::bucket::S3Bucket;
 use crate::credentials::secrets_of;
 use crate::error::{S3Error, transient};
+use crate::integrity::{self, Verdict};
 use crate::keys::{quote, unquote};
 use crate::reply::Reply;
 use crate::text;
+
+/// A `GetObject` that is ready to be sent.
+type CustomizedGet = CustomizableOperation<GetObjectOutput, GetObjectError, GetObjectFluentBuilder>;
+
+fn is_whole(object: &ObjectRef, range: &Range<u64>) -> bool {
+    range.start == 0 && range.end == object.size
+}
 
 impl S3Bucket {
     /// The length of the range in memory.
@@ -59,33 +69,49 @@ impl S3Bucket {
         length: usize,
     ) -> Result<Bytes, S3Error> {
         let asker = &self.connection.inner.asker;
-        let request = self
-            .connection
-            .inner
-            .client
-            .get_object()
-            .bucket(&*self.name)
-            .key(&*object.key)
-            .range(format!("bytes={}-{}", range.start, range.end - 1))
-            .if_match(quote(&object.etag))
-            .set_request_payer(asker.requester_pays.then_some(RequestPayer::Requester));
-        let answer = Box::pin(request.send()).await.map_err(|error| {
+        let answer = Box::pin(self.request(object, range).send()).await.map_err(|error| {
             let reply = Reply::of(&error, &secrets_of(used));
             asker.object(&reply, &self.name, &self.uri(&object.key), self.reading(object, range))
         })?;
         self.check_head(&answer, object, range)?;
+        let checksum = if is_whole(object, range) { integrity::sent(&answer) } else { None };
         let fail = |code, detail| asker.transient(code, self.reading(object, range), detail);
-        match collect(answer.body, length).await {
-            Ok(bytes) => Ok(bytes),
-            Err(Cut::Short(got)) => Err(fail(transient::BODY_CUT, format!("{got} of {length} bytes arrived"))),
-            Err(Cut::Long) => Err(fail(transient::BODY_CUT, format!("more than the {length} bytes asked for arrived"))),
-            Err(Cut::Broken(got, why)) if why.contains("checksum") => {
-                Err(fail(transient::CHECKSUM_MISMATCH, format!("{why} after {got} of {length} bytes")))
+        let bytes = collect(answer.body, length).await.map_err(|cut| match cut {
+            Cut::Short(got) => fail(transient::BODY_CUT, format!("{got} of {length} bytes arrived")),
+            Cut::Long => fail(transient::BODY_CUT, format!("more than the {length} bytes asked for arrived")),
+            Cut::Broken(got, why) => fail(transient::BODY_CUT, format!("{why} after {got} of {length} bytes")),
+        })?;
+        match integrity::verdict(checksum.as_ref(), &bytes) {
+            Verdict::Right | Verdict::Unsaid => Ok(bytes),
+            Verdict::Unusable(why) => {
+                tracing::debug!(object = %self.uri(&object.key), "the checksum of an object is not verified: {why}");
+                Ok(bytes)
             }
-            Err(Cut::Broken(got, why)) => {
-                Err(fail(transient::BODY_CUT, format!("{why} after {got} of {length} bytes")))
+            Verdict::Wrong(algorithm) => {
+                let detail = format!("the {algorithm} checksum is that of other bytes than the {length} that arrived");
+                Err(fail(transient::CHECKSUM_MISMATCH, detail))
             }
         }
+    }
+
+    fn request(&self, object: &ObjectRef, range: &Range<u64>) -> CustomizedGet {
+        let connection = &self.connection.inner;
+        let whole = is_whole(object, range);
+        let asks_checksum = whole && connection.asks_checksums;
+        let request = connection
+            .client
+            .get_object()
+            .bucket(&*self.name)
+            .key(&*object.key)
+            // With a range S3 sends no checksum, even if it is all of the object.
+            .set_range((!whole).then(|| format!("bytes={}-{}", range.start, range.end - 1)))
+            .if_match(quote(&object.etag))
+            .set_request_payer(connection.asker.requester_pays.then_some(RequestPayer::Requester));
+        request.customize().mutate_request(move |request| {
+            if asks_checksum {
+                request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+            }
+        })
     }
 
     fn reading(&self, object: &ObjectRef, range: &Range<u64>) -> String {

@@ -164,9 +164,22 @@ pub(crate) fn assume_role(asker: &Asker, reply: &Reply, arn: &str) -> S3Error {
         return S3Error::AssumeRoleDenied { connection, caller, arn: arn.to_owned(), detail: reply.detail() };
     }
     if reply.is(&["ValidationError", "ValidationException", "InvalidParameterValue", REGION_DISABLED]) {
-        return S3Error::BadRole { connection, arn: arn.to_owned(), detail: reply.detail() };
+        return S3Error::BadRole { connection, arn: arn.to_owned(), detail: too_long_for_role(reply) };
     }
     asker.transient(transient::OTHER, doing, reply.detail())
+}
+
+/// Says what to change if STS does not grant a session as long as ours. AWS grants an hour to every role, also to one that
+/// is assumed from another role.
+fn too_long_for_role(reply: &Reply) -> String {
+    let detail = reply.detail();
+    if reply.message.contains("DurationSeconds") || reply.message.contains("MaxSessionDuration") {
+        format!(
+            "{detail}; sessions of up to one hour are asked for, so set the role's maximum session duration to 1 hour"
+        )
+    } else {
+        detail
+    }
 }
 
 /// STS must be switched on in some regions.

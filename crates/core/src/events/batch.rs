@@ -9,6 +9,7 @@ use super::{count_error, millis, unix_seconds};
 use crate::error::Failure;
 use crate::ids::{BatchId, BatchSeq};
 use crate::ports::AddedColumn;
+use crate::revision::BatchKind;
 use crate::telemetry::{self, ImportLabels, Stage};
 
 /// A batch is in the ledger.
@@ -17,6 +18,7 @@ pub struct BatchClaimed<'a> {
     pub import: &'a ImportLabels,
     pub seq: BatchSeq,
     pub id: &'a BatchId,
+    pub kind: BatchKind,
     pub files: usize,
     /// Listed size.
     pub bytes: u64,
@@ -29,6 +31,7 @@ impl BatchClaimed<'_> {
             import = &*self.import.import,
             batch = self.id.as_str(),
             seq = self.seq,
+            kind = self.kind.as_str(),
             files = self.files,
             bytes = self.bytes,
             "batch claimed"
@@ -42,7 +45,8 @@ pub struct BatchCommitted<'a> {
     pub import: &'a ImportLabels,
     pub seq: BatchSeq,
     pub id: &'a BatchId,
-    /// Files whose rows are in the table now.
+    pub kind: BatchKind,
+    /// Files whose rows are in the table now, or of which rows were removed.
     pub files: usize,
     pub rows: u64,
     pub rows_quarantined: u64,
@@ -65,6 +69,7 @@ impl BatchCommitted<'_> {
             import = &*self.import.import,
             batch = self.id.as_str(),
             seq = self.seq,
+            kind = self.kind.as_str(),
             files = self.files,
             rows = self.rows,
             rows_quarantined = self.rows_quarantined,

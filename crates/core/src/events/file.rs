@@ -28,6 +28,46 @@ pub fn emit_file_result(import: &ImportLabels, batch: &BatchId, key: &str, resul
             FileDeferred { import, batch, key, code, message, not_before: *not_before, bytes }.emit();
         }
         FileOutcome::Gone { code, message } => FileGone { import, batch, key, code, message, bytes }.emit(),
+        FileOutcome::Replayed { .. }
+        | FileOutcome::RolledBack { .. }
+        | FileOutcome::Superseded { .. }
+        | FileOutcome::Expired { .. } => {
+            let (rows, rows_quarantined) = result.outcome.removed();
+            FileRevised { import, batch, key, outcome: result.outcome.label(), rows, rows_quarantined, bytes }.emit();
+        }
+    }
+}
+
+/// Rows of a file that were there before have moved, or are gone on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct FileRevised<'a> {
+    pub import: &'a ImportLabels,
+    pub batch: &'a BatchId,
+    pub key: &'a str,
+    /// `replayed`, `rolled_back`, `superseded` or `expired`.
+    pub outcome: &'static str,
+    /// Rows that left the table.
+    pub rows: u64,
+    /// Rows that left quarantine; those of a replay are in the table now.
+    pub rows_quarantined: u64,
+    /// Bytes read from S3.
+    pub bytes: u64,
+}
+
+impl FileRevised<'_> {
+    pub fn emit(&self) {
+        telemetry::ROWS_REVISED.add(self.import.values([self.outcome]), self.rows + self.rows_quarantined);
+        telemetry::BYTES_READ.add(self.import.values([]), self.bytes);
+        info!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            batch = self.batch.as_str(),
+            key = self.key,
+            outcome = self.outcome,
+            rows = self.rows,
+            rows_quarantined = self.rows_quarantined,
+            "file revised"
+        );
     }
 }
 

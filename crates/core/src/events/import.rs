@@ -7,6 +7,7 @@ use tracing::{debug, error, info, warn};
 use super::{count_error, millis};
 use crate::error::ErrorClass;
 use crate::ids::{BatchSeq, Generation};
+use crate::ports::Maintained;
 use crate::status::{ImportState, StateReason};
 use crate::telemetry::{self, ImportLabels, Stage};
 
@@ -30,6 +31,9 @@ impl ImportRegistered<'_> {
         for outcome in ["ingested", "quarantined"] {
             telemetry::ROWS.add(import.values([outcome]), 0);
         }
+        for outcome in ["replayed", "rolled_back", "superseded", "expired"] {
+            telemetry::ROWS_REVISED.add(import.values([outcome]), 0);
+        }
         for counter in [
             &telemetry::BYTES_READ,
             &telemetry::LIST_REQUESTS,
@@ -37,6 +41,10 @@ impl ImportRegistered<'_> {
             &telemetry::LATE_ARRIVALS,
             &telemetry::STALE_MESSAGES,
             &telemetry::GUARD_TRIPPED,
+            &telemetry::COMPACTED_FILES,
+            &telemetry::VACUUMED_FILES,
+            &telemetry::REREAD_TRIPPED,
+            &telemetry::DECODER_DEATHS,
         ] {
             counter.add(import.values([]), 0);
         }
@@ -222,6 +230,84 @@ impl StaleMessage<'_> {
             sent_in = self.sent_in.0,
             generation = self.current.0,
             "stale message dropped"
+        );
+    }
+}
+
+/// One step of maintenance has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct TableMaintained<'a> {
+    pub import: &'a ImportLabels,
+    /// Where the table is.
+    pub table: &'a str,
+    pub step: Maintained,
+    pub duration: Duration,
+}
+
+impl TableMaintained<'_> {
+    pub fn emit(&self) {
+        let Maintained { compacted, into, rows, vacuumed, vacuumed_bytes, log_entries, checkpoint, conflict, .. } =
+            self.step;
+        telemetry::COMPACTED_FILES.add(self.import.values([]), compacted);
+        telemetry::VACUUMED_FILES.add(self.import.values([]), vacuumed);
+        telemetry::MAINTENANCE_DURATION.record(self.import.values([]), self.duration.as_secs_f64());
+        info!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            table = self.table,
+            compacted,
+            into,
+            rows,
+            vacuumed,
+            vacuumed_bytes,
+            log_entries,
+            checkpoint,
+            conflict,
+            duration_ms = millis(self.duration),
+            "table maintained"
+        );
+    }
+}
+
+/// The import would read most of its objects again, and is paused instead.
+#[derive(Clone, Copy, Debug)]
+pub struct RereadTripped<'a> {
+    pub import: &'a ImportLabels,
+    pub files: u64,
+    pub ingested: u64,
+}
+
+impl RereadTripped<'_> {
+    pub fn emit(&self) {
+        telemetry::REREAD_TRIPPED.add(self.import.values([]), 1);
+        warn!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            files = self.files,
+            ingested = self.ingested,
+            "import paused: most of its objects have new versions"
+        );
+    }
+}
+
+/// A child process died over a file that is suspected of killing whoever reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct DecoderDied<'a> {
+    pub import: &'a ImportLabels,
+    pub key: &'a str,
+    /// How it died.
+    pub reason: &'a str,
+}
+
+impl DecoderDied<'_> {
+    pub fn emit(&self) {
+        telemetry::DECODER_DEATHS.add(self.import.values([]), 1);
+        warn!(
+            connection = &*self.import.connection,
+            import = &*self.import.import,
+            key = self.key,
+            reason = self.reason,
+            "decoder process died"
         );
     }
 }

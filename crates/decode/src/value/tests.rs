@@ -154,7 +154,7 @@ fn every_day_from_year_1_to_9999_has_the_number_that_jiff_gives_it() {
 }
 
 #[test]
-fn what_is_no_value_of_a_type_is_refused() {
+fn case_33_what_is_no_value_of_a_type_is_refused() {
     for text in ["", " ", "+", "-", "0x1F", "1_000", "1,5", "1.0", "1e3", "--1", "1 2", "\u{661}"] {
         assert_eq!(number::int64(text.as_bytes()), None, "{text}");
     }

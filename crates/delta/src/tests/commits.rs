@@ -67,6 +67,7 @@ fn the_batch_is_unknown_once_its_log_entry_is_gone() {
     let engine = bench.engine();
     bench.snapshot().checkpoint(engine.as_ref(), None).expect("checkpointed");
     assert!(bench.facts().committed_uuid.is_some());
+    assert_eq!(bench.facts().committed_batch, Some(BatchId::from_parts(bench.facts().committed_seq.unsigned_abs(), 7)));
     (0..50).for_each(|version| std::fs::remove_file(bench.log_file(version)).expect("removed"));
     let facts = bench.facts();
     assert_eq!((facts.version, facts.committed_seq, facts.committed_uuid), (50, 1, None));

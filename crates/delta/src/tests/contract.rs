@@ -21,6 +21,7 @@ fn a_schema_reads_back_as_it_was_created() {
         import: Some(bench.import),
         committed_seq: 0,
         committed_uuid: None,
+        committed_batch: None,
         schema: every_type(),
     };
     assert_eq!(created, expected);
@@ -168,6 +169,7 @@ fn a_table_in_which_rows_would_be_misread_is_refused() {
 fn a_damaged_log_is_a_config_error_that_names_the_table() {
     let bench = Bench::new();
     bench.created();
+    assert_eq!(bench.append(&bench.table(), 1, 0, 10), Ok(CommitAnswer::Landed { version: 1 }));
     std::fs::write(bench.log_file(0), b"{\"protocol\":").expect("written");
     let error = bench.runtime.block_on(bench.table().read()).expect_err("unreadable");
     assert_eq!((error.class, error.code), (ErrorClass::Config, "table_unreadable"));
@@ -195,7 +197,7 @@ fn a_file_in_the_way_is_an_error_and_not_a_table() {
     let bench = Bench::new();
     std::fs::write(&bench.root, b"not a folder").expect("written");
     let error = bench.create(&bench.table(), &small_schema()).expect_err("in the way");
-    assert_eq!(error.code, "storage");
+    assert_eq!((error.class, error.code), (ErrorClass::Config, "storage_denied"));
 }
 
 #[test]

@@ -31,21 +31,36 @@ pub(super) enum Fault {
     Silenced,
     /// The disk refuses, for the reason that the operating system gives.
     Refused(io::ErrorKind),
+    /// The put gets through, and its own repetition is answered "there is one already".
+    Repeated,
+    /// The put is answered "somebody else is putting it now" and wrote nothing.
+    Contended,
     /// The put goes through.
     None,
 }
 
 #[derive(Debug)]
 pub(super) struct FaultyStore {
-    disk: LocalFileSystem,
+    disk: Arc<dyn ObjectStore>,
     puts: Mutex<VecDeque<Fault>>,
+    data_puts: Mutex<VecDeque<Fault>>,
+    no_checkpoints: Mutex<bool>,
     unreadable: Mutex<bool>,
 }
 
 impl FaultyStore {
-    fn new() -> Arc<Self> {
-        let disk = LocalFileSystem::new().with_fsync(true);
-        Arc::new(Self { disk, puts: Mutex::default(), unreadable: Mutex::default() })
+    pub(super) fn new(disk: Arc<dyn ObjectStore>) -> Arc<Self> {
+        let (puts, data_puts) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { disk, puts, data_puts, no_checkpoints: Mutex::default(), unreadable: Mutex::default() })
+    }
+
+    /// As [`FaultyStore::plan`], for data files.
+    pub(super) fn plan_data(&self, faults: &[Fault]) {
+        *self.data_puts.lock().unwrap_or_else(PoisonError::into_inner) = faults.iter().copied().collect();
+    }
+
+    pub(super) fn fail_checkpoints(&self, fail: bool) {
+        *self.no_checkpoints.lock().unwrap_or_else(PoisonError::into_inner) = fail;
     }
 
     pub(super) fn plan(&self, faults: &[Fault]) {
@@ -65,6 +80,11 @@ fn broken() -> object_store::Error {
     object_store::Error::Generic { store: "faulty", source: "the answer was lost".into() }
 }
 
+/// What the S3 client makes of 412 and of 409.
+fn taken(location: &StorePath) -> object_store::Error {
+    object_store::Error::AlreadyExists { path: location.to_string(), source: "ConditionalRequestConflict".into() }
+}
+
 impl fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("faulty")
@@ -74,8 +94,18 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &StorePath, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let is_entry = location.as_ref().ends_with(".json");
-        let planned = is_entry.then(|| self.puts.lock().unwrap_or_else(PoisonError::into_inner).pop_front()).flatten();
+        let queue = match location.filename().unwrap_or_default() {
+            name if name.ends_with(".json") => Some(&self.puts),
+            name if name.ends_with(".parquet") && name.starts_with("part-") => Some(&self.data_puts),
+            name if name.ends_with(".checkpoint.parquet") => {
+                if *self.no_checkpoints.lock().unwrap_or_else(PoisonError::into_inner) {
+                    return Err(broken());
+                }
+                None
+            }
+            _ => None,
+        };
+        let planned = queue.and_then(|queue| queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front());
         match planned.unwrap_or(Fault::None) {
             Fault::Before => Err(broken()),
             Fault::Refused(kind) => {
@@ -95,11 +125,20 @@ impl ObjectStore for FaultyStore {
                 self.disk.put(location, foreign).await?;
                 Err(broken())
             }
+            Fault::Repeated => {
+                self.disk.put_opts(location, payload, opts).await?;
+                Err(taken(location))
+            }
+            Fault::Contended => Err(taken(location)),
             Fault::None => self.disk.put_opts(location, payload, opts).await,
         }
     }
 
     async fn put_multipart_opts(&self, at: &StorePath, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let is_checkpoint = at.as_ref().ends_with(".checkpoint.parquet");
+        if is_checkpoint && *self.no_checkpoints.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(broken());
+        }
         self.disk.put_multipart_opts(at, opts).await
     }
 
@@ -132,19 +171,22 @@ impl ObjectStore for FaultyStore {
 }
 
 pub(super) fn faulty() -> (Bench, Arc<FaultyStore>, DeltaTable) {
-    let bench = Bench::new();
+    faulty_at(Bench::new())
+}
+
+pub(super) fn faulty_at(bench: Bench) -> (Bench, Arc<FaultyStore>, DeltaTable) {
     bench.created();
-    let store = FaultyStore::new();
-    let table = DeltaTable::on_store(&bench.root, bench.runtime.handle().clone(), store.clone()).expect("a table");
+    let store = FaultyStore::new(bench.store());
+    let table = bench.table_on(store.clone());
     (bench, store, table)
 }
 
 #[test]
-fn a_lost_answer_is_a_landed_commit_and_there_is_exactly_one_copy() {
+fn case_21_a_lost_answer_is_a_landed_commit_and_there_is_exactly_one_copy() {
     let plans: [&[Fault]; 4] =
         [&[Fault::After], &[Fault::Before], &[Fault::Before, Fault::After], &[Fault::None, Fault::After]];
-    for plan in plans {
-        let (bench, store, table) = faulty();
+    for (plan, (_, bench)) in plans.into_iter().flat_map(|plan| Bench::everywhere().map(|place| (plan, place))) {
+        let (bench, store, table) = faulty_at(bench);
         store.plan(plan);
         for seq in 1..=3 {
             let commit = bench.batch(seq, vec![stage(&table, seq * 10, seq * 10 + 10)]);
@@ -159,10 +201,24 @@ fn a_lost_answer_is_a_landed_commit_and_there_is_exactly_one_copy() {
 }
 
 #[test]
+fn case_22_a_refusal_that_our_own_put_has_brought_about_is_a_landed_commit() {
+    let plans: [&[Fault]; 3] = [&[Fault::Repeated], &[Fault::Contended], &[Fault::Contended, Fault::Repeated]];
+    for (plan, (place, bench)) in plans.into_iter().flat_map(|plan| Bench::everywhere().map(|place| (plan, place))) {
+        let (bench, store, table) = faulty_at(bench);
+        store.plan(plan);
+        let commit = bench.batch(1, vec![stage(&table, 0, 10)]);
+        assert_eq!(bench.commit(&table, &commit), Ok(CommitAnswer::Landed { version: 1 }), "{place} {plan:?}");
+        assert_eq!(store.left(), 0, "{place} {plan:?}");
+        assert_eq!(bench.facts().committed_uuid, Some(commit.batch_uuid), "{place} {plan:?}");
+        assert_eq!(bench.ids(), (0..10).collect::<Vec<_>>(), "{place} {plan:?}");
+    }
+}
+
+#[test]
 fn a_foreign_entry_in_our_place_is_a_conflict() {
     let plans: [&[Fault]; 2] = [&[Fault::Overtaken], &[Fault::Before, Fault::Overtaken]];
-    for plan in plans {
-        let (bench, store, table) = faulty();
+    for (plan, (_, bench)) in plans.into_iter().flat_map(|plan| Bench::everywhere().map(|place| (plan, place))) {
+        let (bench, store, table) = faulty_at(bench);
         store.plan(plan);
         let commit = bench.batch(1, vec![stage(&table, 0, 10)]);
         assert_eq!(bench.commit(&table, &commit), Ok(CommitAnswer::Conflict), "{plan:?}");
@@ -221,8 +277,8 @@ fn an_outcome_that_cannot_be_read_back_is_unknown_and_the_next_read_tells() {
 #[test]
 fn a_creation_whose_answer_was_lost_is_created() {
     let bench = Bench::new();
-    let store = FaultyStore::new();
-    let table = DeltaTable::on_store(&bench.root, bench.runtime.handle().clone(), store.clone()).expect("a table");
+    let store = FaultyStore::new(bench.store());
+    let table = bench.table_on(store.clone());
     store.plan(&[Fault::Before, Fault::After]);
     let facts = bench.create(&table, &small_schema()).expect("created");
     assert_eq!((facts.version, facts.import), (0, Some(bench.import)));

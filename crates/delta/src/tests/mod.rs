@@ -1,15 +1,26 @@
 //! What the destination promises, tried on real directories. Nothing here is a double except the failing store.
 
 mod commits;
+mod compaction;
 mod contract;
 mod data_files;
 mod evolution;
+mod expiry;
 mod faults;
+mod hostile;
+mod kept_anywhere;
+mod log_cost;
+mod others;
 mod partitions;
+mod places;
 mod quarantine;
+mod ranged;
+mod removal;
 mod sample;
 mod scans;
+mod sets;
 mod types;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +29,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ImportUuid, ObjectVersionId};
 use connector_core::ports::{
-    CommitAnswer, DataFileWriter, Destination as _, PortResult, RowOrigin, StagedFile, TableCommit, TableFacts,
+    CommitAnswer, DataFileWriter, Destination as _, PortResult, Removal, RowOrigin, StagedFile, TableCommit, TableFacts,
 };
 use connector_core::schema::{Column, TableSchema};
 use connector_core::types::ColumnType;
@@ -27,16 +38,22 @@ use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::{Engine, PredicateRef, Snapshot};
 use delta_kernel_default_engine::DefaultEngineBuilder;
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::DeltaTable;
+use crate::storage::{RealDisk, Storage};
+use crate::{DeltaTable, Location, S3Location, Tried};
 
-/// A directory for one table, and the runtime that it works on.
+/// A place for one table, and the runtime that it works on.
 struct Bench {
     runtime: Runtime,
+    /// Of a local table.
     root: PathBuf,
+    /// The bucket, if the table is in one.
+    bucket: Option<Arc<dyn ObjectStore>>,
     import: ImportUuid,
     _dir: tempfile::TempDir,
 }
@@ -50,11 +67,53 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        Self { runtime, root: dir.path().join(name), import: ImportUuid::mint(), _dir: dir }
+        Self { runtime, root: dir.path().join(name), bucket: None, import: ImportUuid::mint(), _dir: dir }
+    }
+
+    /// A table in a bucket that is kept in memory.
+    fn in_bucket() -> Self {
+        Self { bucket: Some(Arc::new(InMemory::new())), ..Self::new() }
+    }
+
+    /// One of each kind, with its name.
+    fn everywhere() -> [(&'static str, Self); 2] {
+        [("local", Self::new()), ("s3", Self::in_bucket())]
     }
 
     fn table(&self) -> DeltaTable {
-        DeltaTable::new(&self.root, self.runtime.handle().clone()).expect("a usable path")
+        let location = match &self.bucket {
+            None => Location::Local(self.root.clone()),
+            Some(store) => Location::S3(self.in_store(Arc::clone(store))),
+        };
+        DeltaTable::open(location, self.runtime.handle().clone()).expect("a usable place")
+    }
+
+    /// As [`Bench::table`], through another store: a view of the bucket, or of the local file system.
+    fn table_on(&self, store: Arc<dyn ObjectStore>) -> DeltaTable {
+        let handle = self.runtime.handle().clone();
+        let storage = match self.bucket {
+            None => Storage::local(&self.root, handle, store, Arc::new(RealDisk)),
+            Some(_) => Storage::new(Location::S3(self.in_store(store)), handle),
+        };
+        storage.and_then(DeltaTable::on).expect("a usable place")
+    }
+
+    fn in_store(&self, store: Arc<dyn ObjectStore>) -> S3Location {
+        let (bucket, prefix) = ("bkt".to_owned(), "lake/tables of ä/t".to_owned());
+        S3Location { store, bucket, prefix, spool: self.spool(), tried: Tried::default() }
+    }
+
+    /// Where data files for a bucket are written first.
+    fn spool(&self) -> PathBuf {
+        self.root.with_file_name("spool")
+    }
+
+    /// What the table's log, and its data files, are kept in.
+    fn store(&self) -> Arc<dyn ObjectStore> {
+        match &self.bucket {
+            None => Arc::new(LocalFileSystem::new().with_fsync(true)),
+            Some(store) => Arc::clone(store),
+        }
     }
 
     /// A table with [`small_schema`].
@@ -75,7 +134,17 @@ impl Bench {
 
     fn batch(&self, seq: BatchSeq, files: Vec<StagedFile>) -> TableCommit {
         let (batch_uuid, add_columns) = (BatchUuid::mint(), vec![]);
-        TableCommit { import: self.import, seq, batch_uuid, after: None, files, add_columns }
+        let remove = Removal::Nothing;
+        TableCommit {
+            import: self.import,
+            seq,
+            batch_uuid,
+            batch: BatchId::from_parts(seq.unsigned_abs(), 7),
+            after: None,
+            files,
+            add_columns,
+            remove,
+        }
     }
 
     fn commit(&self, table: &DeltaTable, commit: &TableCommit) -> PortResult<CommitAnswer> {
@@ -90,11 +159,14 @@ impl Bench {
 
     fn engine(&self) -> Arc<dyn Engine> {
         let executor = Arc::new(TokioMultiThreadExecutor::new(self.runtime.handle().clone()));
-        Arc::new(DefaultEngineBuilder::new(Arc::new(LocalFileSystem::new())).with_task_executor(executor).build())
+        Arc::new(DefaultEngineBuilder::new(self.store()).with_task_executor(executor).build())
     }
 
     fn url(&self) -> String {
-        Url::from_directory_path(&self.root).expect("an absolute path").to_string()
+        match self.bucket {
+            None => Url::from_directory_path(&self.root).expect("an absolute path").to_string(),
+            Some(_) => "s3://bkt/lake/tables%20of%20%C3%A4/t/".to_owned(),
+        }
     }
 
     fn snapshot(&self) -> SnapshotRef {

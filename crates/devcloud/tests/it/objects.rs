@@ -228,10 +228,3 @@ async fn presigned_urls_work_without_other_credentials() {
     let answer = world.raw(&get(&path.replace("a%20b", "other"))).await;
     assert!(answer.contains("SignatureDoesNotMatch"), "{answer}");
 }
-
-#[tokio::test]
-async fn multipart_uploads_are_refused_with_the_way_out() {
-    let world = World::open().await;
-    let refused = world.s3().create_multipart_upload().bucket(BUCKET).key("k").send().await;
-    assert_eq!(refusal(refused), says(501, "NotImplemented"));
-}

@@ -13,7 +13,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Region, StalledStreamProtectionConfig}
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::secret::Secret;
-use connector_devcloud::{DevCloud, DevCloudConfig, KeyPair, Role};
+use connector_devcloud::{DevCloud, DevCloudConfig, Faults, KeyPair, Role, Rule};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,6 +67,16 @@ impl World {
         let config = config(folder.path().to_owned(), users_may_read);
         let cloud = DevCloud::start_with_clock(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         Self { folder, cloud, clock }
+    }
+
+    /// Whatever went wrong before, this goes wrong from now on.
+    pub fn plan(&self, rules: impl IntoIterator<Item = Rule>) {
+        self.cloud.faults().set(Faults { rules: rules.into_iter().collect(), ..Faults::seeded(1) });
+    }
+
+    /// How often a fault was done.
+    pub fn count(&self, fault: &str) -> u64 {
+        self.cloud.faults().counts().get(fault).copied().unwrap_or(0)
     }
 
     /// A path in the bucket, for dropping files in.
@@ -148,6 +158,7 @@ pub fn config(folder: PathBuf, users_may_read: bool) -> DevCloudConfig {
         users: vec![user(USER), user(OTHER_USER)],
         roles: vec![role(READER, false, Some(vec![BUCKET.to_owned()])), role(WRITER, true, None)],
         users_may_read,
+        faults: None,
     }
 }
 

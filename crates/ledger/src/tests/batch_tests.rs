@@ -1,8 +1,8 @@
 //! Batches from claim to end, and what is left of them.
 
 use connector_core::error::ErrorClass;
-use connector_core::ids::ObjectVersionId;
 use connector_core::ports::{AddedColumn, Ledger, OpenBatch};
+use connector_core::revision::BatchKind;
 use connector_core::schema::{Column, Origin, TableSchema};
 use connector_core::types::ColumnType;
 
@@ -42,7 +42,7 @@ fn results_take_effect_when_the_batch_is_finalised_and_not_before() {
     assert_eq!((counts.backlog_files, counts.backlog_bytes), (1, 10), "e; c has to wait");
     assert_eq!(counts.last_commit_at, Some(at(1_010)));
     assert_eq!(house.counts(5_000).backlog_files, 2);
-    let record = wait(house.ledger.open_import(&house.import, BUCKET)).unwrap();
+    let record = wait(house.ledger.open_import(&house.import, BUCKET, OverwritePolicy::Ignore)).unwrap();
     assert_eq!((record.committed_seq, record.open_batch), (1, None));
     assert_eq!(house.claim_all(5_000).seq, 2);
 }
@@ -65,7 +65,7 @@ fn an_open_batch_comes_back_from_disk_as_it_was_staged() {
     let new = Column { origin: Origin::Evolved, ..Column::nullable("new", ColumnType::Bool) };
     stage.quarantine_added = vec![Column::nullable("new", ColumnType::String)];
     stage.added = vec![AddedColumn { column: new, key: Some("a".into()) }];
-    let open = |staged| OpenBatch { seq: 1, uuid: batch.uuid, id: batch.id.clone(), staged };
+    let open = |staged| OpenBatch { seq: 1, uuid: batch.uuid, id: batch.id.clone(), kind: BatchKind::Ingest, staged };
     let reopened = |house: House| {
         drop(house);
         let house = House::at(dir.path());
@@ -186,8 +186,8 @@ fn calls_that_do_not_fit_are_refused_and_change_nothing() {
 fn only_the_call_that_creates_an_import_calls_it_fresh() {
     let ledger = SqliteLedger::in_memory().unwrap();
     let import = ImportName::new("events");
-    let first = wait(ledger.open_import(&import, BUCKET)).unwrap();
-    let second = wait(ledger.open_import(&import, BUCKET)).unwrap();
+    let first = wait(ledger.open_import(&import, BUCKET, OverwritePolicy::Ignore)).unwrap();
+    let second = wait(ledger.open_import(&import, BUCKET, OverwritePolicy::Ignore)).unwrap();
     assert_eq!((first.fresh, second.fresh, first.committed_seq), (true, false, 0));
     assert_eq!(first.uuid, second.uuid);
     assert_eq!(wait(ledger.imports()).unwrap(), [import]);

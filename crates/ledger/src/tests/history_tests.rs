@@ -147,6 +147,8 @@ fn files_are_shown_with_all_that_is_known_of_them() {
         outcome: outcome.into(),
         rows,
         rows_quarantined,
+        rows_removed: 0,
+        quarantined_removed: 0,
         bytes: 10,
         duration_ms: 5,
         code: cause.map(|(code, _)| code.into()),
@@ -168,8 +170,8 @@ fn a_page_is_bounded_however_much_is_asked_for() {
     let fill = |db: &rusqlite::Connection, import: &crate::import::Import| {
         db.execute(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
-             INSERT INTO batch (import, seq, uuid, label, state, files, claimed_at)
-             SELECT ?1, i, randomblob(16), 'b' || i, 'abandoned', 900, 0 FROM n",
+             INSERT INTO batch (import, seq, uuid, label, kind, state, files, claimed_at)
+             SELECT ?1, i, randomblob(16), 'b' || i, 'ingest', 'abandoned', 900, 0 FROM n",
             [import.id],
         )?;
         Ok(())
@@ -187,8 +189,9 @@ fn a_batch_larger_than_a_page_has_a_page_of_its_own() {
     let house = House::new();
     let fill = |db: &rusqlite::Connection, import: &crate::import::Import| {
         db.execute(
-            "INSERT INTO batch (import, seq, uuid, label, state, files, claimed_at)
-             VALUES (?1, 1, randomblob(16), 'x', 'abandoned', ?2, 0), (?1, 2, randomblob(16), 'y', 'abandoned', ?2, 0)",
+            "INSERT INTO batch (import, seq, uuid, label, kind, state, files, claimed_at)
+             VALUES (?1, 1, randomblob(16), 'x', 'ingest', 'abandoned', ?2, 0),
+                (?1, 2, randomblob(16), 'y', 'ingest', 'abandoned', ?2, 0)",
             [import.id, MAX_PAGE_FILES as i64 + 1],
         )?;
         Ok(())

@@ -1,18 +1,25 @@
 //! Tests of the ledger as its users see it, plus a look into the tables where users cannot look.
 
+mod backup_tests;
 mod batch_tests;
+mod case_tests;
+mod checks;
 mod claim_tests;
 mod failure_tests;
 mod guard_tests;
 mod history_tests;
 mod life;
+mod mend_tests;
 mod model;
 mod open_tests;
+mod overwrite_tests;
 mod page_tests;
 mod plan_tests;
 mod property_tests;
 mod reader_tests;
+mod revision_tests;
 mod schema_tests;
+mod suspect_tests;
 mod upgrade_tests;
 mod watermark_tests;
 
@@ -23,12 +30,15 @@ use std::time::Duration;
 
 use connector_core::claim::ClaimLimit;
 use connector_core::error::Failure;
-use connector_core::ids::{BatchId, BatchUuid, ImportName};
+use connector_core::ids::{BatchId, BatchUuid, ImportName, ObjectVersionId};
+use connector_core::known::KnownVersion;
 use connector_core::object::ListedObject;
 use connector_core::ports::{
-    ClaimAnswer, ClaimedBatch, FileOutcome, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome,
-    SelectedObject, StagedBatch, StagedFile,
+    ClaimAnswer, ClaimedBatch, FileOutcome, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome, Reread, Retry,
+    RevisionBatch, SelectedObject, StagedBatch, StagedFile, StagedRemoval,
 };
+use connector_core::revision::{KeyedVersion, Revision};
+use connector_core::spec::OverwritePolicy;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -106,6 +116,12 @@ pub(crate) fn staged(results: Vec<FileResult>) -> StagedBatch {
         0 => vec![],
         rows => vec![data_file(path, rows)],
     };
+    let leaving = |leaves: fn(&FileResult) -> bool| {
+        let ids: Vec<_> = results.iter().filter(|result| leaves(result)).map(|result| result.id).collect();
+        if ids.is_empty() { StagedRemoval::Nothing } else { StagedRemoval::Versions(ids) }
+    };
+    let (removes, quarantine_removes) =
+        (leaving(|result| result.outcome.removed().0 > 0), leaving(|result| result.outcome.removed().1 > 0));
     StagedBatch {
         files: file("part-1.parquet", rows),
         quarantine: file("part-2.parquet", rows_quarantined),
@@ -114,6 +130,8 @@ pub(crate) fn staged(results: Vec<FileResult>) -> StagedBatch {
         rows_quarantined,
         added: vec![],
         quarantine_added: vec![],
+        removes,
+        quarantine_removes,
     }
 }
 
@@ -139,7 +157,7 @@ impl House {
 
     fn with(ledger: SqliteLedger) -> Self {
         let house = Self { ledger, import: ImportName::new("events"), minted: 0 };
-        wait(house.ledger.open_import(&house.import, BUCKET)).unwrap();
+        wait(house.ledger.open_import(&house.import, BUCKET, OverwritePolicy::Ignore)).unwrap();
         house
     }
 
@@ -151,11 +169,15 @@ impl House {
         wait(self.ledger.record_page(&self.import, page.to_vec(), at(now))).unwrap()
     }
 
-    pub fn try_claim(&mut self, limit: ClaimLimit, now: i64) -> Result<ClaimAnswer, Failure> {
+    pub fn mint(&mut self, now: i64) -> (BatchUuid, BatchId) {
         // Ids differ between the lives of a ledger, too.
         self.minted += 1;
         let uuid = BatchUuid(Uuid::from_u128(self.minted ^ Uuid::new_v4().as_u128()));
-        let id = BatchId::from_parts(now.unsigned_abs(), self.minted);
+        (uuid, BatchId::from_parts(now.unsigned_abs(), self.minted))
+    }
+
+    pub fn try_claim(&mut self, limit: ClaimLimit, now: i64) -> Result<ClaimAnswer, Failure> {
+        let (uuid, id) = self.mint(now);
         wait(self.ledger.claim(&self.import, limit, uuid, id, at(now)))
     }
 
@@ -166,6 +188,45 @@ impl House {
     /// Claims everything that is claimable; there must be something.
     pub fn claim_all(&mut self, now: i64) -> ClaimedBatch {
         self.claim(ClaimLimit::Unlimited, now).batch.unwrap()
+    }
+
+    pub fn try_revise(&mut self, revision: &Revision, now: i64) -> Result<Option<RevisionBatch>, Failure> {
+        let (uuid, id) = self.mint(now);
+        wait(self.ledger.claim_revision(&self.import, revision, uuid, id, at(now)))
+    }
+
+    pub fn revise(&mut self, revision: &Revision, now: i64) -> RevisionBatch {
+        self.try_revise(revision, now).unwrap().unwrap()
+    }
+
+    /// Stages these outcomes, by key, and finalises.
+    pub fn commit_revision(&self, batch: &RevisionBatch, outcome: impl Fn(&str) -> Option<FileOutcome>, now: i64) {
+        let batch = claimed(batch);
+        self.commit(&batch, outcome, now);
+    }
+
+    /// What is known of an object.
+    pub fn known(&self, key: &str, etag: &str) -> KnownVersion {
+        let (name, key, etag) = (self.import.to_string(), key.to_owned(), etag.to_owned());
+        let read =
+            move |db: &rusqlite::Connection| crate::known::versions_of(db, &crate::import::reload(db, &name)?, &key);
+        let versions = wait(self.ledger.read("look", read)).unwrap();
+        versions.into_iter().find(|version| version.etag == etag).unwrap()
+    }
+
+    /// Rows in the table, in quarantine, and removed.
+    pub fn rows(&self, key: &str, etag: &str) -> [u64; 3] {
+        let account = self.known(key, etag).account;
+        assert!(account.adds_up(), "{account:?}");
+        [account.in_table, account.in_quarantine, account.removed]
+    }
+
+    pub fn open_import(&self, policy: OverwritePolicy) -> ImportRecord {
+        wait(self.ledger.open_import(&self.import, BUCKET, policy)).unwrap()
+    }
+
+    pub fn retry(&self, retry: &Retry) -> u64 {
+        wait(self.ledger.retry(&self.import, retry, at(9_000))).unwrap()
     }
 
     pub fn try_stage(&self, batch: &ClaimedBatch, staged: &StagedBatch) -> Result<(), Failure> {
@@ -187,11 +248,11 @@ impl House {
     }
 
     pub fn record(&self) -> ImportRecord {
-        wait(self.ledger.open_import(&self.import, BUCKET)).unwrap()
+        wait(self.ledger.open_import(&self.import, BUCKET, OverwritePolicy::Ignore)).unwrap()
     }
 
-    pub fn finish_scan(&self, now: i64) {
-        wait(self.ledger.finish_scan(&self.import, at(now))).unwrap();
+    pub fn finish_scan(&self, now: i64) -> Option<Reread> {
+        wait(self.ledger.finish_scan(&self.import, at(now))).unwrap()
     }
 
     pub fn counts(&self, now: i64) -> ImportCounts {
@@ -219,6 +280,21 @@ impl House {
     pub fn state(&self, object: &str) -> String {
         self.states()[object].clone()
     }
+}
+
+/// As an ingest batch of the same files.
+pub(crate) fn claimed(batch: &RevisionBatch) -> ClaimedBatch {
+    let files = batch.files.iter().map(|(file, _)| file.clone()).collect();
+    ClaimedBatch { seq: batch.seq, uuid: batch.uuid, id: batch.id.clone(), files, supersedes: vec![] }
+}
+
+pub(crate) fn keyed(house: &House, versions: &[(&str, &str)]) -> Vec<KeyedVersion> {
+    let uuid = house.record().uuid;
+    let one = |(key, etag): &(&str, &str)| KeyedVersion {
+        key: (*key).to_owned(),
+        id: ObjectVersionId::of(uuid, BUCKET, key, etag, 10),
+    };
+    versions.iter().map(one).collect()
 }
 
 pub(crate) fn keys(batch: &ClaimedBatch) -> Vec<&str> {

@@ -17,7 +17,7 @@ fn error<T>(result: Result<T, LedgerError>) -> LedgerError {
 }
 
 #[test]
-fn a_data_directory_serves_one_process_at_a_time() {
+fn case_10_a_data_directory_serves_one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let first = SqliteLedger::open(dir.path()).unwrap();
     let second = error(SqliteLedger::open(dir.path()));
@@ -87,7 +87,7 @@ fn a_file_that_is_no_ledger_is_refused_with_advice() {
     fs::write(dir.path().join(LEDGER_FILE), vec![b'x'; 4096]).unwrap();
     let refused = error(SqliteLedger::open(dir.path()));
     assert_eq!((refused.class(), refused.code()), (ErrorClass::Config, "ledger_corrupt"));
-    assert!(refused.to_string().contains("restore the ledger from a backup"), "{refused}");
+    assert!(refused.to_string().contains("`s3-connector ledger import FILE --replace`"), "{refused}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn size_is_part_of_the_identity() {
 fn the_id_of_a_claimed_object_is_the_one_of_core() {
     let mut house = House::new();
     house.page(&[object("a b+%ü", "e", 5)]);
-    let uuid = wait(house.ledger.open_import(&house.import, BUCKET)).unwrap().uuid;
+    let uuid = wait(house.ledger.open_import(&house.import, BUCKET, OverwritePolicy::Ignore)).unwrap().uuid;
     let file = house.claim_all(1_000).files.remove(0);
     assert_eq!(file.id, connector_core::ids::ObjectVersionId::of(uuid, BUCKET, "a b+%ü", "e", 10));
     assert_eq!(
@@ -254,13 +254,13 @@ fn another_bucket_starts_afresh_and_the_old_one_keeps_its_history() {
     house.page(&[object("a", "1", 5), object("b", "1", 6)]);
     let batch = house.claim(throttled(1), 1_000).batch.unwrap();
     house.commit(&batch, |_| Some(ingested()), 1_000);
-    let record = wait(house.ledger.open_import(&house.import, "other")).unwrap();
+    let record = wait(house.ledger.open_import(&house.import, "other", OverwritePolicy::Ignore)).unwrap();
     assert!(!record.fresh);
     assert_eq!(house.state("b 1"), "gone:bucket_changed");
     assert_eq!(house.page(&[object("a", "1", 5)]).new, 1, "the bucket is part of the identity");
     let batch = house.claim_all(1_000);
     assert_eq!((&*batch.files[0].bucket, batch.files.len()), ("other", 1));
-    let back = wait(house.ledger.open_import(&house.import, BUCKET)).unwrap();
+    let back = wait(house.ledger.open_import(&house.import, BUCKET, OverwritePolicy::Ignore)).unwrap();
     assert_eq!(back.open_batch.map(|open| open.seq), Some(2));
     house.abandon(&batch);
     assert_eq!(house.claim(ClaimLimit::Unlimited, 1_000).batch, None, "given back in a bucket that was left");
@@ -272,12 +272,15 @@ fn another_bucket_starts_afresh_and_the_old_one_keeps_its_history() {
 fn imports_do_not_see_each_other() {
     let mut house = House::new();
     let other = ImportName::new("other");
-    let record = wait(house.ledger.open_import(&other, BUCKET)).unwrap();
+    let record = wait(house.ledger.open_import(&other, BUCKET, OverwritePolicy::Ignore)).unwrap();
     house.page(&[object("a", "1", 5)]);
     assert_eq!(wait(house.ledger.record_page(&other, vec![object("a", "1", 5)], at(1))).unwrap().new, 1);
     let batch = house.claim_all(1_000);
     assert_eq!(wait(house.ledger.counts(&other, at(1_000))).unwrap().backlog_files, 1);
-    assert_ne!(wait(house.ledger.open_import(&house.import, BUCKET)).unwrap().uuid, record.uuid);
+    assert_ne!(
+        wait(house.ledger.open_import(&house.import, BUCKET, OverwritePolicy::Ignore)).unwrap().uuid,
+        record.uuid
+    );
     assert_eq!(record.open_batch, None);
     house.abandon(&batch);
     let unknown = wait(house.ledger.record_page(&ImportName::new("nobody"), vec![], at(1))).unwrap_err();

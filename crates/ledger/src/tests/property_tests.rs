@@ -41,11 +41,21 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..50i64).prop_map(Step::Wait),
         1 => Just(Step::Reopen),
         2 => Just(Step::Crash),
+        2 => any::<bool>().prop_map(|append| Step::OpenImport { append }),
+        2 => ends().prop_map(Step::Mark),
+        2 => Just(Step::Replay),
+        2 => (0..6u8).prop_map(Step::Rollback),
+        1 => Just(Step::Expire),
+        1 => Just(Step::RetryFailed),
+        1 => (0..8u8).prop_map(Step::RetryKey),
+        1 => (0..6u8).prop_map(Step::RetryRolledBack),
+        1 => (0..3u8).prop_map(Step::Reread),
+        1 => Just(Step::Adopt),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_life_of_an_import_keeps_the_promises(steps in proptest::collection::vec(step(), 1..60)) {

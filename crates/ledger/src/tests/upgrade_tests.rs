@@ -2,6 +2,7 @@
 
 use connector_core::history::{HistoryQuery, SchemaChange};
 use connector_core::ports::{ReferenceFile, StagedBatch};
+use connector_core::revision::BatchKind;
 use connector_core::schema::{Column, ColumnDefault, TableSchema};
 use connector_core::types::ColumnType;
 use rusqlite::Connection;
@@ -131,7 +132,21 @@ fn the_tables_have_all_indexes_and_triggers_and_are_sound() {
     let lost: Vec<_> = before.iter().filter(|what| !now.contains(what)).collect();
     assert_eq!(lost, Vec::<&String>::new());
     let came: Vec<_> = now.iter().filter(|what| !before.contains(what)).collect();
-    assert_eq!(came, ["table batch_outcome on batch_outcome", "table schema_version on schema_version"]);
+    assert_eq!(
+        came,
+        [
+            "index batch_label on batch",
+            "index batch_lost on batch",
+            "index file_result_object on file_result",
+            "index object_held on object",
+            "index object_suspect on object",
+            "table adopted on adopted",
+            "table batch_outcome on batch_outcome",
+            "table member on member",
+            "table reading on reading",
+            "table schema_version on schema_version"
+        ]
+    );
     let same = "SELECT sql FROM sqlite_schema WHERE name IN ('object_identity', 'object_position', 'object_claimed',
             'object_fresh', 'object_due', 'object_batch', 'object_added', 'object_moved') ORDER BY name";
     assert_eq!(texts(&old, same), texts(&db, same), "rebuilt as they were");
@@ -154,11 +169,12 @@ fn the_record_means_what_it_meant_and_the_staged_batch_goes_on() {
     let reference = ReferenceFile { key: "a.csv".into(), columns, dialect: None, evidence: vec![] };
     assert_eq!(record.reference, Some(reference));
 
-    let StagedBatch { files, quarantine, results, rows, rows_quarantined, added, quarantine_added } =
+    let StagedBatch { files, quarantine, results, rows, rows_quarantined, added, quarantine_added, removes, .. } =
         record.open_batch.unwrap().staged.unwrap();
     let file = |path: &str, bytes, rows| StagedFile { bytes, rows, stats: "{}".into(), ..data_file(path, 0) };
     assert_eq!(files, [file("z.parquet", 98, 2), file("a.parquet", 97, 3)]);
     assert_eq!((rows, rows_quarantined, quarantine, added, quarantine_added), (5, 0, vec![], vec![], vec![]));
+    assert_eq!(removes, StagedRemoval::Nothing);
     let outcomes: Vec<_> = results.into_iter().map(|result| result.outcome).collect();
     let bad = FileOutcome::Failed { code: "bad_rows", message: "bad".into() };
     assert_eq!(outcomes, [bad, FileOutcome::Ingested { rows: 5, rows_quarantined: 0 }, deferred(9_500)]);
@@ -253,4 +269,65 @@ fn an_upgrade_that_the_machine_does_not_survive_is_taken_up_again() {
         std::fs::copy(dir.path().join(&file), copy.path().join(&file)).unwrap();
     }
     assert_eq!(House::at(copy.path()).counts(9_000).files["failed"], 2);
+}
+
+/// What version 2 of the program wrote beside what version 1 did.
+const CONTENTS_2: &str = "
+UPDATE batch SET quarantined_count = 2, quarantine_added = '[]' WHERE id = 1;
+UPDATE file_result SET quarantined_count = 2 WHERE batch = 1 AND object = 1;
+UPDATE import SET quarantined_count = 6 WHERE id = 1;
+INSERT INTO batch (id, import, seq, uuid, label, state, files, quarantined_count, byte_count, claimed_at, ended_at)
+    VALUES (5, 3, 1, x'05000000000000000000000000000000', 'B5', 'committed', 1, 4, 10, 7000000, 8000000);
+INSERT INTO object (id, bucket, key, etag, size, last_modified, state, batch, place, first_seen)
+    VALUES (20, 4, 'q.csv', '1', 10, 1000000, 'quarantined', 5, 0, 1);
+INSERT INTO file_result VALUES (5, 20, 0, 'quarantined', 0, 4, 10, 5, 'missing_column', 'n', NULL);
+INSERT INTO staged_file VALUES (5, 0, 'q.parquet', 9, 4, '', 'quarantine', NULL);
+";
+
+fn version_2(dir: &Path) -> Connection {
+    let db = version_1(dir, "");
+    let second = include_str!("../migrations/0002.sql");
+    db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    db.execute_batch(&format!("BEGIN; {second} {CONTENTS_2} PRAGMA user_version = 2; COMMIT")).unwrap();
+    db
+}
+
+#[test]
+fn a_ledger_of_version_2_has_accounts_and_kinds_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(version_2(dir.path()));
+    let mut house = House::at(dir.path());
+    assert_eq!((house.rows("a.csv", "1"), house.rows("b.csv", "2")), ([3, 2, 0], [4, 0, 0]));
+    let record = house.record();
+    assert_eq!(record.open_batch.as_ref().map(|open| open.kind), Some(BatchKind::Ingest));
+    let kinds: Vec<_> = page(&house, &newest(9)).batches.into_iter().map(|batch| batch.kind).collect();
+    assert_eq!(kinds, [BatchKind::Ingest; 4]);
+    wait(house.ledger.finalise(&house.import, 2, 41, at(9_000))).unwrap();
+    let files = keyed(&house, &[("a.csv", "1")]);
+    let replay = house.revise(&Revision::Replay { files }, 9_000);
+    house.commit_revision(&replay, |_| Some(FileOutcome::Replayed { rows: 2 }), 9_000);
+    assert_eq!(house.rows("a.csv", "1"), [5, 0, 0]);
+
+    house.import = ImportName::new("undecided");
+    assert_eq!(house.rows("q.csv", "1"), [0, 4, 0]);
+    house.page(&[object("q.csv", "2", 9)]);
+    assert_eq!(house.claim_all(9_000).supersedes.len(), 1);
+    let db = Connection::open(dir.path().join(LEDGER_FILE)).unwrap();
+    assert_eq!(texts(&db, "PRAGMA integrity_check"), ["ok"]);
+    assert_eq!(texts(&db, "SELECT \"table\" FROM pragma_foreign_key_check"), Vec::<String>::new());
+    assert_eq!(texts(&db, "SELECT sql FROM sqlite_schema WHERE sql LIKE '%\\_new%' ESCAPE '\\'"), Vec::<String>::new());
+}
+
+#[test]
+fn an_upgrade_from_version_2_that_the_machine_does_not_survive_is_taken_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = version_2(dir.path());
+    let half = include_str!("../migrations/0003.sql").split_once("ALTER TABLE file_result_new").unwrap().0;
+    db.execute_batch(&format!("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE; {half}")).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for suffix in ["", "-wal"] {
+        let file = format!("{LEDGER_FILE}{suffix}");
+        std::fs::copy(dir.path().join(&file), copy.path().join(&file)).unwrap();
+    }
+    assert_eq!(House::at(copy.path()).rows("a.csv", "1"), [3, 2, 0]);
 }

@@ -7,7 +7,7 @@ use super::server::{Answer, Server};
 use super::world::{connect, entry, expect, listing, listing_body, spec, with_keys};
 
 #[tokio::test]
-async fn pages_follow_each_other_and_keys_are_decoded_exactly() {
+async fn case_44_pages_follow_each_other_and_keys_are_decoded_exactly() {
     let long = "k".repeat(1000);
     let first = ["a+b", "a%2Bb", "100%25", "%E2%82%AC/%F0%9F%A6%80", "new%0Aline", "%2Flead%2F%2F..", &long];
     let token = "1+token/with%2B==";
@@ -37,7 +37,7 @@ async fn pages_follow_each_other_and_keys_are_decoded_exactly() {
 }
 
 #[tokio::test]
-async fn keys_are_left_alone_unless_the_answer_says_that_they_are_encoded() {
+async fn case_44_keys_are_left_alone_unless_the_answer_says_that_they_are_encoded() {
     let body = listing_body(&[entry("a+b%2B")], None).replace("<EncodingType>url</EncodingType>", "");
     let server = Server::sequence(vec![Answer::xml("200 OK", &[], &body)]).await;
     let page = with_keys(&server).connection.bucket("bkt").list_page("", None).await.expect("lists");
@@ -45,7 +45,7 @@ async fn keys_are_left_alone_unless_the_answer_says_that_they_are_encoded() {
 }
 
 #[tokio::test]
-async fn requester_pays_and_anonymous_show_in_the_headers() {
+async fn case_48_requester_pays_and_anonymous_show_in_the_headers() {
     let server = Server::sequence(vec![listing(&[], None)]).await;
     let mut open = spec(&server, Access::Anonymous);
     open.requester_pays = true;
@@ -66,7 +66,7 @@ async fn storage_classes_are_kept_unless_standard() {
 }
 
 #[tokio::test]
-async fn an_archived_object_is_readable_once_its_restore_is_complete() {
+async fn case_46_an_archived_object_is_readable_once_its_restore_is_complete() {
     let restore = |key: &str, progress: &str| {
         let status = format!("<RestoreStatus>{progress}</RestoreStatus></Contents>");
         entry(key).replace("STANDARD", "GLACIER").replace("</Contents>", &status)
@@ -90,7 +90,7 @@ async fn an_archived_object_is_readable_once_its_restore_is_complete() {
 }
 
 #[tokio::test]
-async fn weak_etags_are_listed_without_their_mark() {
+async fn case_57_weak_etags_are_listed_without_their_mark() {
     let weak = entry("a").replace("&quot;e-1", "W/&quot;e-1");
     let server = Server::sequence(vec![listing(&[weak], None)]).await;
     let page = with_keys(&server).connection.bucket("bkt").list_page("", None).await.expect("lists");
@@ -98,7 +98,7 @@ async fn weak_etags_are_listed_without_their_mark() {
 }
 
 #[tokio::test]
-async fn what_is_no_whole_listing_is_an_error_and_never_an_empty_bucket() {
+async fn case_59_what_is_no_whole_listing_is_an_error_and_never_an_empty_bucket() {
     let good = listing_body(&[entry("a"), entry("b")], None);
     let cut = &good[..good.find("<Key>b").expect("there")];
     let portal = "<html><body><h1>Log in to the hotel's network</h1></body></html>";
@@ -133,7 +133,7 @@ async fn what_is_no_whole_listing_is_an_error_and_never_an_empty_bucket() {
 }
 
 #[tokio::test]
-async fn a_token_that_leads_in_a_circle_is_an_error() {
+async fn case_42_a_token_that_leads_in_a_circle_is_an_error() {
     let server = Server::sequence(vec![listing(&[entry("a")], Some("t"))]).await;
     let bucket = with_keys(&server).connection.bucket("bkt");
     let error = bucket.list("", Some("t"), 1000).await.expect_err("a circle");
@@ -149,7 +149,7 @@ async fn a_key_that_is_not_utf8_stops_the_listing_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_tried_again_and_loses_no_key() {
+async fn case_42_a_lost_connection_is_tried_again_and_loses_no_key() {
     let whole = listing(&[entry("a"), entry("b")], None);
     let mut broken = whole.clone();
     broken.bytes.truncate(broken.bytes.len() - 100);

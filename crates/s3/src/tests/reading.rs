@@ -47,7 +47,7 @@ async fn nothing_is_asked_for_an_empty_range_and_a_wrong_range_is_a_bug() {
 }
 
 #[tokio::test]
-async fn bodies_that_break_off_or_have_the_wrong_length_are_asked_for_again() {
+async fn case_53_bodies_that_break_off_or_have_the_wrong_length_are_asked_for_again() {
     let whole = part(10..20, SIZE);
     let mut reset = whole.clone();
     reset.bytes.truncate(reset.bytes.len() - 3);
@@ -74,7 +74,7 @@ async fn bodies_that_break_off_or_have_the_wrong_length_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_cut_off_at_once() {
+async fn case_53_a_body_without_end_is_cut_off_at_once() {
     let headers = [("etag", "\"e-1\""), ("content-range", "bytes 10-19/100")];
     let endless = Answer { hang: true, ..Answer::raw("206 Partial Content", &headers, &alphabet(10..40)) };
     let server = Server::sequence(vec![endless, part(10..20, SIZE)]).await;
@@ -85,7 +85,7 @@ async fn a_body_without_end_is_cut_off_at_once() {
 }
 
 #[tokio::test]
-async fn attempts_are_bounded_and_waits_grow() {
+async fn case_49_attempts_are_bounded_and_waits_grow() {
     let short = Answer::raw("206 Partial Content", &[("etag", "\"e-1\"")], b"klm");
     let server = Server::sequence(vec![short]).await;
     let world = with_keys(&server);
@@ -100,7 +100,7 @@ async fn attempts_are_bounded_and_waits_grow() {
 }
 
 #[tokio::test]
-async fn another_version_is_never_read() {
+async fn case_37_another_version_is_never_read() {
     let cases = [
         Answer::s3_error("412 Precondition Failed", "PreconditionFailed", "At least one did not hold"),
         Answer::s3_error("416 Requested Range Not Satisfiable", "InvalidRange", "Not satisfiable"),
@@ -121,7 +121,7 @@ async fn another_version_is_never_read() {
 }
 
 #[tokio::test]
-async fn a_version_is_the_same_whether_its_etag_is_shown_as_weak_or_not() {
+async fn case_57_a_version_is_the_same_whether_its_etag_is_shown_as_weak_or_not() {
     for (listed, sent) in [("e-1", "W/\"e-1\""), ("W/\"e-1\"", "\"e-1\""), ("W/\"e-1\"", "W/\"e-1\"")] {
         let server = Server::sequence(vec![tagged("206 Partial Content", sent, &alphabet(10..20))]).await;
         let object = ObjectRef { etag: listed.into(), ..object("k", SIZE) };
@@ -132,7 +132,7 @@ async fn a_version_is_the_same_whether_its_etag_is_shown_as_weak_or_not() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_one_object_is_said_of_that_object() {
+async fn case_47_what_is_wrong_with_one_object_is_said_of_that_object() {
     let cases = [
         ("404 Not Found", "NoSuchKey", "data object_gone", "gone"),
         ("403 Forbidden", "AccessDenied", "data access_denied", "s3:GetObject"),
@@ -151,7 +151,7 @@ async fn what_is_wrong_with_one_object_is_said_of_that_object() {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_is_given_up_at_the_deadline() {
+async fn case_55_a_body_that_trickles_is_given_up_at_the_deadline() {
     let mut stalled = part(10..20, SIZE);
     stalled.bytes.truncate(stalled.bytes.len() - 3);
     stalled.hang = true;

@@ -34,7 +34,7 @@ async fn refusals_of_a_listing_name_their_remedy() {
 }
 
 #[tokio::test]
-async fn a_bucket_in_another_region_is_named_and_never_followed() {
+async fn case_56_a_bucket_in_another_region_is_named_and_never_followed() {
     let elsewhere = Server::sequence(vec![listing(&[entry("a")], None)]).await;
     let location = format!("{}/bkt", elsewhere.url);
     let moved = [("x-amz-bucket-region", "us-west-2"), ("location", location.as_str())];
@@ -72,7 +72,7 @@ async fn a_bucket_in_another_region_is_named_and_never_followed() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_and_then_works() {
+async fn case_49_what_may_pass_is_tried_again_and_then_works() {
     let cases = [
         Answer::s3_error("503 Slow Down", "SlowDown", "Please reduce your request rate."),
         Answer::s3_error("500 Internal Server Error", "InternalError", "We encountered an internal error."),
@@ -90,7 +90,7 @@ async fn what_may_pass_is_tried_again_and_then_works() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_ends_with_its_code() {
+async fn case_49_what_does_not_pass_ends_with_its_code() {
     let cases = [
         (Answer::s3_error("503 Slow Down", "SlowDown", "Slow."), "transient throttled", "SlowDown", 5),
         (Answer::new("500 Oh", &[], ""), "transient server_error", "HTTP status 500", 5),
@@ -118,7 +118,7 @@ async fn nobody_listening_is_transient() {
 }
 
 #[tokio::test]
-async fn an_attempt_without_an_answer_times_out() {
+async fn case_55_an_attempt_without_an_answer_times_out() {
     let silent = Answer { hang: true, ..Answer::default() };
     let server = Server::sequence(vec![silent]).await;
     let world = with_keys(&server);

@@ -103,10 +103,14 @@ pub(crate) struct World {
 }
 
 pub(crate) fn connect(spec: &ConnectionSpec) -> World {
+    connect_with(spec, S3Settings::default())
+}
+
+pub(crate) fn connect_with(spec: &ConnectionSpec, settings: S3Settings) -> World {
     let clock = TestClock::at("2026-03-01T12:00:00Z");
     let waiting = Arc::new(TestWaiting::default());
     let wiring = Wiring { http: Some(Builder::new().build_http()), waiting: waiting.clone() };
-    let settings = S3Settings { seed: 7, ..S3Settings::default() };
+    let settings = S3Settings { seed: 7, ..settings };
     let connection = S3Connection::wired(spec, clock.clone(), settings, wiring).expect("a good spec");
     World { connection, clock, waiting }
 }
@@ -159,6 +163,8 @@ pub(crate) fn object(key: &str, size: u64) -> ObjectRef {
         size,
         last_modified: Timestamp::UNIX_EPOCH,
         attempts: 0,
+        suspect: false,
+        strikes: 0,
     }
 }
 

@@ -2,9 +2,11 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
-use connector_core::quarantine::{ERROR, ERROR_COLUMN, IMPORT_ID, INSERTION_DATE, OWN_COLUMNS, RAW, error_kind};
-use connector_core::schema::PROVENANCE_COLUMNS;
 use jiff::Timestamp;
+
+use super::{ERROR, ERROR_COLUMN, IMPORT_ID, INSERTION_DATE, OWN_COLUMNS, RAW, error_kind};
+use crate::ids::ObjectVersionId;
+use crate::schema::PROVENANCE_COLUMNS;
 
 /// A quarantined row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,11 @@ pub struct QuarantinedRow {
 }
 
 impl QuarantinedRow {
+    /// Object version and ordinal, which identify the row; `None` if another program has written it without them.
+    pub fn identity(&self) -> Option<(ObjectVersionId, u64)> {
+        Some((ObjectVersionId::parse_hex(&self.version)?, u64::try_from(self.row).ok()?))
+    }
+
     /// The text of a column.
     pub fn text(&self, column: &str) -> Option<&str> {
         self.texts.iter().find(|(name, _)| name == column).and_then(|(_, text)| text.as_deref())
@@ -32,7 +39,7 @@ impl QuarantinedRow {
 
 /// Which rows are wanted. Everything that is given has to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct QuarantineFilter {
     /// A column with an error. Errors of the record as a whole name columns in quotes.
     pub column: Option<String>,
     /// Part of an error's message.
@@ -41,7 +48,7 @@ pub struct Filter {
     pub batch: Option<String>,
 }
 
-impl Filter {
+impl QuarantineFilter {
     pub fn admits(&self, row: &QuarantinedRow) -> bool {
         let on = |wanted: &String, column: &String, message: &String| {
             wanted == column || (column.is_empty() && message.contains(&format!("'{wanted}'")))
@@ -124,7 +131,7 @@ mod tests {
             raw: None,
             texts: Vec::new(),
         };
-        let filter = Filter { column: Some("x".to_owned()), ..Filter::default() };
+        let filter = QuarantineFilter { column: Some("x".to_owned()), ..QuarantineFilter::default() };
         assert!(filter.admits(&row("x", "value 'a' on column 'x' is not Int64")));
         assert!(filter.admits(&row("", "column 'x' is not in the table and may not be added")));
         assert!(!filter.admits(&row("", "column 'xy' is not in the table and may not be added")));

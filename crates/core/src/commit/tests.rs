@@ -2,6 +2,7 @@
 //! which has a bad row beside a good one.
 
 use super::*;
+use crate::ids::ImportUuid;
 
 const FILES: usize = 2;
 
@@ -55,7 +56,14 @@ enum Fault {
 impl World {
     fn new(faults: u32) -> Self {
         let import = ImportUuid(uuid::Uuid::from_u128(7));
-        let facts = LedgerFacts { import, table_created: true, committed_seq: 0, open: None };
+        let facts = LedgerFacts {
+            import,
+            table_created: true,
+            committed_seq: 0,
+            open: None,
+            ahead: None,
+            quarantine_seq: None,
+        };
         let txn = TableTxn { version: 0, import: Some(import), committed_seq: 0, committed_uuid: None };
         let table = ModelTable { txn, rows: [0; FILES] };
         Self {
@@ -93,9 +101,10 @@ impl World {
                 self.uuids += 1;
                 let seq = self.machine.next_seq();
                 assert_eq!(self.ledger.facts.open, None, "claimed while a batch is open");
-                self.ledger.facts.open = Some(OpenFacts { seq, uuid, staged: false, quarantine: false });
+                self.ledger.facts.open =
+                    Some(OpenFacts { seq, uuid, kind: BatchKind::Ingest, staged: false, quarantine: false });
                 self.ledger.open_file = Some(file);
-                Event::Claimed { seq, uuid }
+                Event::Claimed { seq, uuid, kind: BatchKind::Ingest }
             }
             Action::Decode => {
                 self.staged_file = true;
@@ -131,6 +140,7 @@ impl World {
                 self.ledger.open_file = None;
                 Event::Closed
             }
+            Action::Wait => unreachable!("nothing is claimed ahead"),
             Action::Stop(failure) => panic!("the import stopped: {failure}"),
         })
     }
@@ -244,9 +254,12 @@ fn ledger(committed_seq: BatchSeq, open: Option<(BatchSeq, u128, bool)>) -> Ledg
         open: open.map(|(seq, id, staged)| OpenFacts {
             seq,
             uuid: BatchUuid(uuid::Uuid::from_u128(id)),
+            kind: BatchKind::Ingest,
             staged,
             quarantine: staged,
         }),
+        ahead: None,
+        quarantine_seq: None,
     }
 }
 
@@ -335,7 +348,7 @@ fn a_batch_whose_bad_rows_have_landed_is_never_read_again() {
 }
 
 #[test]
-fn a_commit_that_never_settles_ends_the_generation_instead_of_spinning() {
+fn case_23_a_commit_that_never_settles_ends_the_generation_instead_of_spinning() {
     let mut world = World::new(0);
     let mut action = world.start();
     while !matches!(action, Action::Commit { .. }) {
@@ -377,7 +390,7 @@ fn what_landed_in_quarantine_is_forgotten_with_its_batch() {
     let (none, v3) = (ledger(3, None), Some(table(Some(7), 3, Some(9))));
     machine.on(Event::Facts { ledger: none, table: v3, quarantine: None });
     let claim = |machine: &mut CommitMachine, id| {
-        machine.on(Event::Claimed { seq: 4, uuid: BatchUuid(uuid::Uuid::from_u128(id)) });
+        machine.on(Event::Claimed { seq: 4, uuid: BatchUuid(uuid::Uuid::from_u128(id)), kind: BatchKind::Ingest });
         machine.on(Event::Decoded { commit: true });
         machine.on(Event::Staged { quarantine: true })
     };

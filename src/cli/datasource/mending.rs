@@ -1,0 +1,88 @@
+//! `datasource retry` and `datasource adopt`; also what `ledger rebuild` and `ledger reread` do.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::super::{ConfigFolder, VerbResult, operation, output, project};
+use crate::operations::{NoParameters, Operation, RetryParameters};
+
+/// Make files that failed, wait, or were rolled back claimable again
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector datasource retry orders
+  s3-connector datasource retry orders --file orders/2025-01-31.csv
+  s3-connector datasource retry orders --batch 01JCXW2Q0V5T8Z3M4N6P7R9S1K    after a rollback")]
+pub(super) struct Retry {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source
+    datasource: String,
+    /// Only the file with this key
+    #[arg(long, conflicts_with = "batch")]
+    file: Option<String>,
+    /// The files of this batch, which was rolled back
+    #[arg(long)]
+    batch: Option<String>,
+}
+
+impl Retry {
+    pub(super) fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let spec = project::import(&project, &self.datasource)?;
+        let parameters = RetryParameters { file: self.file, batch: self.batch };
+        let summary = operation::carry_out(&project, spec, Operation::Retry(parameters))?;
+        let files = summary["files"].as_u64().unwrap_or_default();
+        output::line(match files {
+            0 => format!("{}: no such file waits or has failed", spec.name),
+            files => format!("{}: {} will be read with the next claim", spec.name, output::count(files, "file")),
+        });
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Put ledger and table right, by what the table holds
+#[derive(Args)]
+pub(in crate::cli) struct Mend {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source
+    datasource: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Mend {
+    pub(in crate::cli) fn execute(self, operation: fn(NoParameters) -> Operation) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let spec = project::import(&project, &self.datasource)?;
+        let summary = operation::carry_out(&project, spec, operation(NoParameters {}))?;
+        if self.json {
+            output::line(summary.to_string());
+        } else {
+            tell(spec.name.as_str(), &summary);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn tell(name: &str, summary: &Value) {
+    let count = |field: &str, noun: &str| output::count(summary[field].as_u64().unwrap_or_default(), noun);
+    output::line(format!(
+        "{name}: the ledger goes by the table now: {} with {} in the table and {} in quarantine",
+        count("object_versions", "object version"),
+        count("rows", "row"),
+        count("rows_quarantined", "row"),
+    ));
+    if summary["removed_from_quarantine"].as_u64() > Some(0) {
+        let rows = count("removed_from_quarantine", "row");
+        output::line(format!("{rows} left quarantine: of batches that were half done, or whose files are read again"));
+    }
+    if summary["reread_files"].as_u64() > Some(0) {
+        output::line(format!("{} will be read again", count("reread_files", "file")));
+    }
+    output::line(format!("then compare: s3-connector audit {name}"));
+}

@@ -1,0 +1,81 @@
+//! `maintain`: keeps the tables in order now, instead of when the program finds the time.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{ConfigFolder, VerbResult, operation, output, project};
+use crate::operations::{NoParameters, Operation};
+
+/// Keep the tables in order now: remove what has expired, write small files together, clean up
+#[derive(Args)]
+#[command(after_help = "\
+The running program does this by itself, in small steps between batches. No row changes and none is lost: only rows that
+ENGINE_TTL has let expire leave the table.
+
+Examples:
+  s3-connector maintain
+  s3-connector maintain orders --json")]
+pub struct Maintain {
+    #[command(flatten)]
+    folder: ConfigFolder,
+    /// The data source; all of them if left out
+    datasource: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Maintain {
+    pub fn execute(self) -> VerbResult {
+        let project = project::load_project(&self.folder)?;
+        let wanted = match &self.datasource {
+            Some(name) => vec![project::import(&project, name)?],
+            None => project.imports.iter().collect(),
+        };
+        let mut all = Map::new();
+        for spec in wanted {
+            let summary = operation::carry_out(&project, spec, Operation::Maintain(NoParameters {}))?;
+            if self.json {
+                all.insert(spec.name.to_string(), summary);
+            } else {
+                tell(spec.name.as_str(), &summary);
+            }
+        }
+        if self.json {
+            output::line(Value::Object(all).to_string());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn tell(name: &str, summary: &Value) {
+    let number = |field: &str| summary[field].as_u64().unwrap_or_default();
+    let mut did = Vec::new();
+    if number("expired_rows") > 0 {
+        did.push(format!("{} expired", output::count(number("expired_rows"), "row")));
+    }
+    if number("compacted") > 0 {
+        did.push(format!(
+            "{} written together into {}",
+            output::count(number("compacted"), "data file"),
+            number("into")
+        ));
+    }
+    if number("vacuumed") > 0 {
+        let (files, bytes) = (output::count(number("vacuumed"), "unreferenced file"), number("vacuumed_bytes"));
+        did.push(format!("{files} removed ({})", output::bytes(bytes)));
+    }
+    if number("log_entries") > 0 {
+        did.push(format!("{} of the log removed", output::count(number("log_entries"), "old file")));
+    }
+    if number("checkpoints") > 0 {
+        did.push(output::count(number("checkpoints"), "checkpoint"));
+    }
+    if number("conflicts") > 0 {
+        did.push("another commit came in between, so something is left for the next time".to_owned());
+    }
+    let did = if did.is_empty() { "nothing to do".to_owned() } else { did.join(", ") };
+    output::line(format!("{name}: {did}"));
+}

@@ -1,0 +1,68 @@
+//! Carrying an operation out for a verb: by the running program, if there is one, else here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use connector_core::clock::SystemClock;
+use connector_core::error::Failure;
+use connector_core::ports::ImportRecord;
+use connector_core::spec::{ImportSpec, Schedule};
+use connector_ledger::{LedgerReader, SqliteLedger};
+use serde_json::Value;
+
+use super::signals::DRAIN;
+use super::{Ended, running, runtime};
+use crate::app::App;
+use crate::config::Project;
+use crate::destination::Destinations;
+use crate::operations::{Operation, mend, retry};
+
+/// Returns the summary of the operation.
+///
+/// # Errors
+/// If the running program refuses it, or of the import, the ledger or the tables.
+pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operation) -> Result<Value, Ended> {
+    if let Some(running) = running::find(project) {
+        return Ok(running.operate(spec.name.as_str(), &operation)?);
+    }
+    if open(&project.settings.data_dir)?.is_none() && operation.mending().is_none() {
+        let (name, data_dir) = (&spec.name, project.settings.data_dir.display());
+        let message = format!("{name} never ran with the data directory {data_dir}, so there is nothing to do");
+        return Err(Failure::config("never_ran", message).into());
+    }
+    let (mut project, spec) = (project.clone(), spec.clone());
+    runtime::block_on(|io| async move {
+        let clock = SystemClock;
+        if let Operation::Retry(parameters) = operation {
+            let ledger = SqliteLedger::open(&project.settings.data_dir).map_err(Failure::from)?;
+            return Ok(retry(&ledger, &spec.name, parameters, &clock).await?);
+        }
+        if let Some(how) = operation.mending() {
+            let data_dir = &project.settings.data_dir;
+            let ledger = SqliteLedger::open(data_dir).map_err(Failure::from)?;
+            let tables = Destinations::new(&project, Arc::new(SystemClock), io)?.tables(&spec)?;
+            let known = known(data_dir, &spec)?;
+            let now = connector_core::clock::Clock::now(&clock);
+            return Ok(mend(&ledger, known.as_ref(), &tables, &spec, how, now).await?);
+        }
+        // Nothing but the operation runs: neither other imports, nor ticks of this one.
+        project.imports.retain(|other| other.name == spec.name);
+        project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
+        let app = App::start(project, io, false).await?;
+        let summary = app.operate(&spec, operation).await;
+        app.stop(DRAIN).await;
+        Ok(summary?)
+    })
+}
+
+fn open(data_dir: &Path) -> Result<Option<LedgerReader>, Failure> {
+    Ok(LedgerReader::open(data_dir)?)
+}
+
+/// What the ledger has of an import.
+fn known(data_dir: &Path, spec: &ImportSpec) -> Result<Option<ImportRecord>, Failure> {
+    match open(data_dir)? {
+        Some(ledger) => Ok(ledger.record(&spec.name)?),
+        None => Ok(None),
+    }
+}
