@@ -35,7 +35,7 @@ use crate::destination::Destinations;
 use crate::exporter::Exporter;
 use crate::faults;
 use crate::http::{ApiToken, HttpConfig, ListenOn, Servers};
-use crate::operations::{Operation, Operator};
+use crate::operations::{Operation, Operator, Turns};
 
 /// The name of the file from which external ids are derived.
 pub const INSTANCE_SECRET: &str = "instance-secret";
@@ -175,6 +175,7 @@ impl App {
             ledger: Arc::clone(&self.ledger),
             clock,
             data_dir: self.project.settings.data_dir.clone(),
+            mending: Turns::default(),
         };
         operator.carry_out(spec, &tables, operation).await
     }

@@ -195,7 +195,7 @@ fn store(
         let message = format!("tables cannot be written through the connection '{}': {error}", through.name);
         Failure::config("bad_connection", message)
     })?;
-    Ok(Arc::new(Intact(Arc::new(store))))
+    Ok(Arc::new(Intact::new(Arc::new(store))))
 }
 
 /// The endpoint with the bucket before its host.

@@ -2,26 +2,33 @@
 //!
 //! A file that was being read when the program died may have killed it: an allocation that fails aborts the process, and
 //! no handler of ours runs. So the next one that touches it is a child: the same binary under the hidden verb
-//! `decode-probe`, which reads the file from its standard input and drops the rows. It has no environment, no
-//! configuration and no credentials, a limit on its memory, and a time by which it has to be done.
+//! `decode-probe`. It has no environment of the parent's, no configuration and no credentials, a limit on its memory, and
+//! has to get on. Its standard input is the file. Its standard output is a socket on which the job comes in, whatever its
+//! length and invisible to everybody else (an argument shows column names in /proc), and on which it tells each piece that
+//! it has decoded with a line end, and at last what it found.
 //!
 //! | module | what of it |
 //! |---|---|
-//! | `wire` | the job as one argument |
+//! | `wire` | the job as text |
+//! | `talk` | the parent's end of the socket |
 //! | [`child`] | what the child does |
 //! | [`whole_file`] | decoding a file from its first byte to its last |
 //!
-//! Only the death of the child counts against the file: a signal that a decoder can cause, or no end in time. A signal
-//! that people send (SIGTERM, SIGINT, SIGHUP, SIGQUIT), or the end of the parent, is nobody's fault. The child is in a
+//! Only the death of the child counts against the file: a signal that a decoder can cause, or no progress for long. A
+//! signal that people send (SIGTERM, SIGINT, SIGHUP, SIGQUIT), the end of the parent, or a file that takes for ever and
+//! gets on all the time, is nobody's fault. The child is in a
 //! process group of its own, so that Ctrl-C in a terminal does not reach it, and it ends with its parent.
 
 pub mod child;
+mod talk;
 #[cfg(test)]
 mod tests;
 pub mod whole_file;
 mod wire;
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -35,12 +42,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
+use self::talk::Talk;
+
 /// The verb.
 pub const VERB: &str = "decode-probe";
-/// A child has this long, and [`PER_MEGABYTE`] more for each megabyte of the file, as it is stored.
-const DEADLINE: Duration = Duration::from_secs(60);
-const PER_MEGABYTE: Duration = Duration::from_secs(1);
-/// The deadline is counted in steps: time in which this process stood still is not the child's.
+/// A child that has decoded no further piece of its file for this long hangs. How large a file becomes when it is unpacked
+/// is not known before, so there is no telling how long a good one takes in all.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A child that gets on is ended after this long all the same, for others wait for their turn. The file has no share in it.
+pub(crate) const LONGEST: Duration = Duration::from_secs(6 * 3_600);
+/// Both are counted in steps: time in which this process stood still is not the child's.
 const STEP: Duration = Duration::from_secs(1);
 /// This very binary, even if its file has been replaced meanwhile.
 const SELF: &str = "/proc/self/exe";
@@ -50,9 +61,9 @@ const LAST_WORDS: usize = 300;
 /// Starts children, one at a time: each may take as much memory as the whole program.
 pub struct ChildProbe {
     program: PathBuf,
-    /// Before the job.
     arguments: Vec<String>,
-    deadline: Duration,
+    patience: Duration,
+    longest: Duration,
     turn: Semaphore,
 }
 
@@ -67,22 +78,22 @@ impl ChildProbe {
     pub fn new() -> Self {
         let own = Path::new(SELF);
         let program = if own.exists() { own.to_owned() } else { std::env::current_exe().unwrap_or_default() };
-        Self { program, arguments: vec![VERB.to_owned()], deadline: DEADLINE, turn: Semaphore::new(1) }
+        let (arguments, turn) = (vec![VERB.to_owned()], Semaphore::new(1));
+        Self { program, arguments, patience: PATIENCE, longest: LONGEST, turn }
     }
 
-    fn deadline(&self, size: u64) -> Duration {
-        let megabytes = u32::try_from(size / 1_000_000).unwrap_or(u32::MAX);
-        self.deadline.saturating_add(PER_MEGABYTE.saturating_mul(megabytes))
-    }
-
-    fn start(&self, job: &ProbeJob, file: &File) -> std::io::Result<Child> {
+    /// The child, and this end of the socket.
+    fn start(&self, file: &File) -> std::io::Result<(Child, UnixStream)> {
         let stdin = Stdio::from(file.try_clone()?);
+        let (mine, its) = UnixStream::pair()?;
+        mine.set_nonblocking(true)?;
         let mut command = Command::new(&self.program);
-        command.arg0("s3-connector").args(&self.arguments).arg(wire::encode(job)).current_dir("/");
+        command.arg0("s3-connector").args(&self.arguments).current_dir("/");
         // One arena: the limit is on address space, and each further arena reserves 64 MiB of it.
         command.env_clear().env("MALLOC_ARENA_MAX", "1");
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true).spawn()
+        command.stdin(stdin).stdout(OwnedFd::from(its)).stderr(Stdio::piped());
+        // Its end of the socket is closed here with the command.
+        Ok((command.process_group(0).kill_on_drop(true).spawn()?, mine))
     }
 }
 
@@ -94,38 +105,63 @@ impl Probe for ChildProbe {
             Failure::transient("probe_failed", message)
         };
         let _turn = self.turn.acquire().await.map_err(|error| failed(&error.to_string()))?;
-        let child = self.start(job, &file).map_err(|error| failed(&format!("the process did not start: {error}")))?;
-        let limit = self.deadline(job.size);
-        match outcome(child, limit).await.map_err(|error| failed(&error.to_string()))? {
-            None => Ok(Verdict::Died { how: format!("it did not come to an end within {} s", limit.as_secs_f64()) }),
-            Some(output) => verdict(&output).map_err(|what| failed(&what)),
+        let not_started = |error| failed(&format!("the process did not start: {error}"));
+        let (child, socket) = self.start(&file).map_err(not_started)?;
+        let talk = Talk::new(socket, wire::encode(job, std::process::id())).map_err(not_started)?;
+        match self.outcome(child, talk).await.map_err(|error| failed(&error.to_string()))? {
+            Ended::ByItself(output) => verdict(&output).map_err(|what| failed(&what)),
+            Ended::Hung => {
+                let how =
+                    format!("it decoded nothing more for {} s and had not come to an end", self.patience.as_secs());
+                Ok(Verdict::Died { how })
+            }
+            Ended::TookTooLong => {
+                let hours = self.longest.as_secs_f64() / 3_600.0;
+                Err(failed(&format!("it got on all the time and had not come to an end after {hours} h")))
+            }
         }
     }
 }
 
-/// Waits for the child's end. `None`: it had to be ended at the deadline.
-async fn outcome(child: Child, limit: Duration) -> std::io::Result<Option<Output>> {
-    let pid = child.id();
-    let ended = child.wait_with_output();
-    tokio::pin!(ended);
-    // Dropped before the child, which is not reaped by then: the number is still its own.
-    let mut group = Group(pid);
-    let mut left = limit;
-    loop {
-        let step = STEP.min(left);
-        tokio::select! {
-            biased;
-            output = &mut ended => {
-                group.0 = None;
-                return output.map(Some);
+/// How a child came to its end.
+enum Ended {
+    /// What it said on its standard output is its report alone.
+    ByItself(Output),
+    Hung,
+    TookTooLong,
+}
+
+impl ChildProbe {
+    /// Waits for the child's end, or brings it about.
+    async fn outcome(&self, child: Child, talk: Talk) -> std::io::Result<Ended> {
+        let pid = child.id();
+        let pieces = talk.pieces();
+        let ended = async { tokio::join!(child.wait_with_output(), talk.report()) };
+        tokio::pin!(ended);
+        // Dropped before the child, which is not reaped by then: the number is still its own.
+        let mut group = Group(pid);
+        let (mut seen, mut idle, mut all) = (0, Duration::ZERO, Duration::ZERO);
+        let step = STEP.min(self.patience);
+        loop {
+            tokio::select! {
+                biased;
+                (output, report) = &mut ended => {
+                    group.0 = None;
+                    return Ok(Ended::ByItself(Output { stdout: report, ..output? }));
+                }
+                () = tokio::time::sleep(step) => {}
             }
-            () = tokio::time::sleep(step) => left -= step,
-        }
-        if left.is_zero() {
+            (idle, all) = (idle + step, all + step);
+            if pieces.count() != seen {
+                (seen, idle) = (pieces.count(), Duration::ZERO);
+            }
+            if idle < self.patience && all < self.longest {
+                continue;
+            }
             group.kill();
-            ended.await?;
+            ended.await.0?;
             group.0 = None;
-            return Ok(None);
+            return Ok(if idle < self.patience { Ended::TookTooLong } else { Ended::Hung });
         }
     }
 }
@@ -169,7 +205,8 @@ fn verdict(output: &Output) -> Result<Verdict, String> {
 
 /// Whether no decoder dies of it.
 fn is_from_people(signal: i32) -> bool {
-    [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].iter().any(|known| known.as_raw() == signal)
+    // SIGXCPU is for a child that has lost its parent.
+    [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::XCPU].iter().any(|known| known.as_raw() == signal)
 }
 
 fn name_of(signal: i32) -> String {
@@ -186,6 +223,7 @@ fn name_of(signal: i32) -> String {
         (Signal::INT, "SIGINT"),
         (Signal::HUP, "SIGHUP"),
         (Signal::QUIT, "SIGQUIT"),
+        (Signal::XCPU, "SIGXCPU"),
     ];
     let found = known.iter().find(|(known, _)| known.as_raw() == signal);
     found.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())

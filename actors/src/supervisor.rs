@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::connection::{ConnectionActor, SupervisorLink};
 use crate::messages::control::{
-    Drain, Maintain, MaintenanceSummary, Observed, Pause, QueryStates, Replay, ReplaySummary, Resume, Rollback,
-    RollbackSummary, Sync, SyncSummary,
+    Drain, Maintain, MaintenanceSummary, Observed, Pause, QueryStates, Replay, ReplaySummary, Restart, Resume,
+    Rollback, RollbackSummary, Sync, SyncSummary,
 };
 use crate::messages::supervision::{BatchCommitted, ChildExited, ExitReason, RestartDue, StateChanged};
 use crate::world::{ImportSeat, World};
@@ -308,19 +308,33 @@ impl Handler<Pause> for Supervisor {
     }
 }
 
+impl Supervisor {
+    /// A failed import, or one that backs off, gets another chance at once.
+    fn restart(&mut self, import: &ImportName, ctx: &mut Context<Self>) {
+        if let Some(supervised) = self.imports.get_mut(import)
+            && supervised.connection.is_none()
+            && self.draining.is_empty()
+        {
+            supervised.policy = RestartPolicy::default();
+            self.start_generation(import, ctx);
+        }
+    }
+}
+
+impl Handler<Restart> for Supervisor {
+    type Result = MessageResult<Restart>;
+
+    fn handle(&mut self, message: Restart, ctx: &mut Self::Context) -> Self::Result {
+        self.restart(&message.import, ctx);
+        MessageResult(self.running(&message.import).map(|_| ()))
+    }
+}
+
 impl Handler<Resume> for Supervisor {
     type Result = ResponseFuture<Result<(), Failure>>;
 
     fn handle(&mut self, message: Resume, ctx: &mut Self::Context) -> Self::Result {
-        let known = self.imports.get_mut(&message.import);
-        if let Some(supervised) = known
-            && supervised.connection.is_none()
-            && self.draining.is_empty()
-        {
-            // A failed import, or one that backs off, gets another chance at once.
-            supervised.policy = RestartPolicy::default();
-            self.start_generation(&message.import, ctx);
-        }
+        self.restart(&message.import, ctx);
         let running = self.running(&message.import);
         Box::pin(async move { running?.send(message).await.map_err(gone)? })
     }

@@ -1,6 +1,6 @@
 //! A copy of the ledger once a day, in `backups/` of the data directory; the last seven are kept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 const FOLDER: &str = "backups";
 /// Copies that are kept.
 const KEPT: usize = 7;
+/// What is left of an attempt at a copy is removed when it is older.
+const STALE: Duration = Duration::from_secs(24 * 3_600);
 /// When it is looked first whether today's copy is there,
 const FIRST_LOOK: Duration = Duration::from_secs(60);
 /// and how often from then on.
@@ -58,7 +60,7 @@ fn back_up(folder: &Path, ledger: &SqliteLedger, now: Timestamp) -> Result<(), F
     }
     ledger.snapshot(&copy)?;
     tracing::info!(copy = %copy.display(), "ledger copied");
-    prune(folder)
+    prune(folder, &copy)
         .map_err(|error| Failure::transient("backups", format!("old copies of the ledger cannot be removed: {error}")))
 }
 
@@ -66,19 +68,27 @@ fn name_of(now: Timestamp) -> String {
     format!("ledger-{}.sqlite3", now.to_zoned(TimeZone::UTC).date())
 }
 
-/// Removes all copies but the newest.
-fn prune(folder: &Path) -> std::io::Result<()> {
-    let mut copies: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with("ledger-") && name.ends_with(".sqlite3")
-        })
-        .collect();
-    // Names sort by day.
+/// Removes all copies but those made last, of which `made` is one; and what attempts at one have left.
+fn prune(folder: &Path, made: &Path) -> std::io::Result<()> {
+    let written = made.metadata()?.modified()?;
+    let mut copies = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let (path, modified) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?.modified()?)))?;
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !name.starts_with("ledger-") {
+            continue;
+        }
+        if name.ends_with(".sqlite3") && path != made {
+            copies.push((modified <= written, modified, path));
+        } else if name.ends_with(".partial") && written.duration_since(modified).is_ok_and(|age| age > STALE) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    // Those of a clock that was ahead go first, made and named on days that have not come yet: they would push out every
+    // copy of a day that has.
     copies.sort();
-    let old = copies.len().saturating_sub(KEPT);
-    copies[..old].iter().try_for_each(std::fs::remove_file)
+    let old = copies.len().saturating_sub(KEPT - 1);
+    copies[..old].iter().try_for_each(|(_, _, path)| std::fs::remove_file(path))
 }
 
 #[cfg(test)]
@@ -103,5 +113,39 @@ mod tests {
         names.sort();
         assert_eq!(names.len(), KEPT + 1);
         assert_eq!((names[0].as_str(), names[6].as_str()), ("ledger-2023-11-18.sqlite3", "ledger-2023-11-24.sqlite3"));
+    }
+    #[test]
+    fn copies_of_days_to_come_give_way_to_the_one_of_today_and_half_copies_go() {
+        let home = tempfile::tempdir().expect("a folder");
+        let ledger = SqliteLedger::open(home.path()).expect("a ledger");
+        let folder = home.path().join(FOLDER);
+        std::fs::create_dir(&folder).expect("a folder");
+        let day = |day: i64| Timestamp::from_second(1_700_000_000 + day * 86_400).expect("in range");
+        // A clock that was years ahead, for a week and longer.
+        for ahead in 20_000..20_009 {
+            back_up(&folder, &ledger, day(ahead)).expect("copies");
+            let copy = std::fs::File::options().append(true).open(folder.join(name_of(day(ahead)))).expect("opens");
+            copy.set_modified(std::time::SystemTime::from(day(ahead))).expect("sets");
+        }
+        let partial = |name: &str, age: u64| {
+            let file = std::fs::File::create(folder.join(name)).expect("a file");
+            let now = folder.metadata().and_then(|folder| folder.modified()).expect("a time");
+            file.set_modified(now - Duration::from_secs(age)).expect("sets");
+        };
+        partial("ledger-2023-11-14.partial", 25 * 3_600);
+        partial("ledger-2023-11-13.sqlite3.partial", 3_600);
+        for today in 0..3 {
+            back_up(&folder, &ledger, day(today)).expect("copies");
+            let copy = folder.join(name_of(day(today)));
+            let made = copy.metadata().and_then(|copy| copy.modified()).expect("the copy is there");
+            back_up(&folder, &ledger, day(today)).expect("copies");
+            assert_eq!(copy.metadata().and_then(|copy| copy.modified()).expect("there"), made, "it was made again");
+        }
+        let ends = |end: &str| {
+            let names = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+            names.filter(|name| name.to_string_lossy().ends_with(end)).count()
+        };
+        assert_eq!((ends(".sqlite3"), ends(".partial")), (KEPT, 1));
+        assert!(folder.join(name_of(day(0))).exists(), "the copies of the right clock are the youngest");
     }
 }

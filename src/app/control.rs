@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::config::Project;
 use crate::destination::Destinations;
 use crate::http::{Control, ControlError};
-use crate::operations::{Operation, Operator, Tables};
+use crate::operations::{Operation, Operator, Tables, Turns};
 
 /// See the module.
 pub struct SupervisorControl {
@@ -57,6 +57,7 @@ impl SupervisorControl {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&world.clock),
             data_dir: project.settings.data_dir.clone(),
+            mending: Turns::default(),
         };
         Self { imports, operator, supervisor, ledger, world }
     }

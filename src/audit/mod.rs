@@ -13,6 +13,8 @@ mod bucket;
 mod rest;
 mod rows;
 
+pub use self::rest::without_ledger;
+
 use connector_core::audit::{Defect, KeyFinding, Ordinals, Sums};
 use connector_core::ids::BatchSeq;
 use connector_core::spec::ImportSpec;

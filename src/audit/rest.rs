@@ -11,6 +11,7 @@ use connector_core::commit::{LedgerFacts, TableTxn, Verdict, settle_facts};
 use connector_core::error::Failure;
 use connector_core::ids::{BatchSeq, ImportUuid};
 use connector_core::ports::{Destination, RowBatches};
+use connector_delta::DeltaTable;
 use tokio::time::Instant;
 
 use super::Auditor;
@@ -107,8 +108,7 @@ impl Auditor<'_> {
     }
 
     async fn tables(&self) -> Result<(Option<TableTxn>, Option<TableTxn>), Failure> {
-        let facts = |table: Option<_>| table.as_ref().map(TableTxn::from);
-        Ok((facts(self.table.facts().await?), facts(self.quarantine.facts().await?)))
+        facts(&self.table, &self.quarantine).await
     }
 
     fn busy(&self, facts: &Facts) -> Failure {
@@ -130,6 +130,23 @@ impl Auditor<'_> {
         };
         Failure::transient("import_busy", message)
     }
+}
+
+/// What an import's tables say where there is no ledger: nothing that it has made may be there.
+///
+/// # Errors
+/// As an import that starts there would have them, such as `ledger_lost`; those of the tables.
+pub async fn without_ledger(table: &DeltaTable, quarantine: &DeltaTable) -> Result<(), Failure> {
+    let (table, quarantine) = facts(table, quarantine).await?;
+    match verdict(None, table, quarantine) {
+        Verdict::Contradiction(failure) => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+async fn facts(table: &DeltaTable, quarantine: &DeltaTable) -> Result<(Option<TableTxn>, Option<TableTxn>), Failure> {
+    let facts = |table: Option<_>| table.as_ref().map(TableTxn::from);
+    Ok((facts(table.facts().await?), facts(quarantine.facts().await?)))
 }
 
 /// What must not have changed while the ledger was read.

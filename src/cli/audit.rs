@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use super::output::printable;
 use super::{ConfigFolder, Ended, VerbResult, code_of, output, project, runtime, worse};
 use crate::app::connect;
-use crate::audit::{Auditor, BucketReport, RowReport, VersionFinding};
+use crate::audit::{Auditor, BucketReport, RowReport, VersionFinding, without_ledger};
 use crate::config::Project;
 use crate::destination::Destinations;
 
@@ -28,7 +28,8 @@ use crate::destination::Destinations;
 Beside a running program it waits for a moment between two batches. Nothing is changed.
 
 Exit codes:
-  0  every row is there once
+  0  every row is there once, or nothing ever ran
+  2  the ledger is lost: there is a table whose import it does not know
   3  rows are missing, doubled or foreign; or objects that two scans should have shown were not seen
   4  the import was too busy, or the bucket could not be listed
 
@@ -60,6 +61,8 @@ struct Audited {
     reads: String,
     /// Nothing is wrong, and everything could be looked at.
     clean: bool,
+    /// There is neither a ledger nor a table: there is nothing to compare.
+    never_ran: bool,
     /// `None` if it could not be done.
     rows: Option<RowReport>,
     bucket: Option<BucketReport>,
@@ -77,9 +80,9 @@ impl Audit {
         let ledger = project::open_ledger(&project)?;
         let (mut all, mut worst) = (Vec::new(), None);
         for spec in wanted {
-            let Some(ledger) = &ledger else { continue };
-            let (audited, class) =
-                runtime::block_on(|io| async { Ok::<_, Ended>(self.audit(&project, spec, ledger, io).await) })?;
+            let (audited, class) = runtime::block_on(|io| async {
+                Ok::<_, Ended>(self.audit(&project, spec, ledger.as_ref(), io).await)
+            })?;
             worst = worse(worst, class);
             if self.json {
                 all.push(json!(audited));
@@ -97,13 +100,14 @@ impl Audit {
         &self,
         project: &Project,
         spec: &ImportSpec,
-        ledger: &LedgerReader,
+        ledger: Option<&LedgerReader>,
         io: Handle,
     ) -> (Audited, Option<ErrorClass>) {
         let mut audited = Audited {
             import: spec.name.to_string(),
             reads: spec.uri.bucket().to_owned(),
             clean: true,
+            never_ran: false,
             rows: None,
             bucket: None,
             failures: Vec::new(),
@@ -111,7 +115,17 @@ impl Audit {
         let mut worst = None;
         let mut failed = |failures: &mut Vec<Value>, failure: Failure| {
             worst = worse(worst, Some(failure.class));
-            failures.push(json!({ "class": failure.class, "code": failure.code, "message": failure.message }));
+            // Contradictions name the import so in the commands that mend them.
+            let message = failure.message.replace("NAME", spec.name.as_str());
+            failures.push(json!({ "class": failure.class, "code": failure.code, "message": message }));
+        };
+        let Some(ledger) = ledger else {
+            match nothing_made(project, spec, io).await {
+                Ok(()) => audited.never_ran = true,
+                Err(failure) => failed(&mut audited.failures, failure),
+            }
+            audited.clean = worst.is_none();
+            return (audited, worst);
         };
         match rows(project, spec, ledger, io.clone()).await {
             Ok(report) => audited.rows = Some(report),
@@ -145,6 +159,12 @@ fn auditor<'a>(
     Ok(Auditor { spec, ledger, table, quarantine, io, now: SystemClock.now() })
 }
 
+/// Whether no table of the import is there, either.
+async fn nothing_made(project: &Project, spec: &ImportSpec, io: Handle) -> Result<(), Failure> {
+    let tables = Destinations::new(project, Arc::new(SystemClock), io)?.tables(spec)?;
+    without_ledger(&tables.table, &tables.quarantine).await
+}
+
 async fn rows(project: &Project, spec: &ImportSpec, ledger: &LedgerReader, io: Handle) -> Result<RowReport, Failure> {
     auditor(project, spec, ledger, io)?.rows().await
 }
@@ -167,7 +187,11 @@ const SHOWN: usize = 20;
 const SHOWN_RANGES: usize = 8;
 
 fn tell(audited: &Audited) {
-    let verdict = if audited.clean { "clean" } else { "not clean" };
+    let verdict = match (audited.never_ran, audited.clean) {
+        (true, _) => "nothing ever ran, so there is nothing to compare",
+        (false, true) => "clean",
+        (false, false) => "not clean",
+    };
     output::line(format!("{}: {verdict}", audited.import));
     if let Some(rows) = &audited.rows {
         output::line(format!("  {}", equation(&rows.sums)));

@@ -3,16 +3,18 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Map, Value};
+use connector_core::error::Failure;
+use serde_json::{Map, Value, json};
 
-use super::{ConfigFolder, VerbResult, operation, output, project};
+use super::{ConfigFolder, Ended, VerbResult, code_of, operation, output, project, worse};
 use crate::operations::{NoParameters, Operation};
 
 /// Keep the tables in order now: remove what has expired, write small files together, clean up
 #[derive(Args)]
 #[command(after_help = "\
 The running program does this by itself, in small steps between batches. No row changes and none is lost: only rows that
-ENGINE_TTL has let expire leave the table.
+ENGINE_TTL has let expire leave the table. A data source that fails keeps none of the others from it; the exit code is that
+of the worst.
 
 Examples:
   s3-connector maintain
@@ -34,19 +36,28 @@ impl Maintain {
             Some(name) => vec![project::import(&project, name)?],
             None => project.imports.iter().collect(),
         };
-        let mut all = Map::new();
+        let (mut all, mut worst) = (Map::new(), None);
         for spec in wanted {
-            let summary = operation::carry_out(&project, spec, Operation::Maintain(NoParameters {}))?;
-            if self.json {
-                all.insert(spec.name.to_string(), summary);
-            } else {
-                tell(spec.name.as_str(), &summary);
+            let name = spec.name.as_str();
+            // One that fails keeps none of the others from being put in order.
+            let (summary, class) = match operation::carry_out(&project, spec, Operation::Maintain(NoParameters {})) {
+                Ok(summary) => (summary, None),
+                Err(Ended::Told(class)) => (json!({ "failure": { "class": class } }), Some(class)),
+                Err(Ended::Failed(Failure { class, code, message })) => {
+                    output::error(&format!("{name}: {message}"));
+                    (json!({ "failure": { "class": class, "code": code, "message": message } }), Some(class))
+                }
+            };
+            worst = worse(worst, class);
+            if !self.json && class.is_none() {
+                tell(name, &summary);
             }
+            all.insert(name.to_owned(), summary);
         }
         if self.json {
             output::line(Value::Object(all).to_string());
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(worst.map_or(ExitCode::SUCCESS, code_of))
     }
 }
 

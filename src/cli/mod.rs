@@ -78,7 +78,7 @@ enum Verb {
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
     History(history::History),
-    /// Show, search and export the rows that do not fit
+    /// Show, search and export the rows that do not fit, and move those into the table that fit by now
     Quarantine(quarantine::Quarantine),
     /// Take back everything that one batch brought
     Rollback(rollback::Rollback),
@@ -88,9 +88,9 @@ enum Verb {
     Audit(audit::Audit),
     /// Say why an object was ingested or not, which rule decided, and what happens next
     Explain(explain::Explain),
-    /// Copy the ledger out and in
+    /// Copy the ledger out and in; make it agree with the table again
     Ledger(ledger_cli::Ledger),
-    /// Look at a data source's files, and at how its table differs from its file
+    /// Look at a data source's files and table; pause, resume and retry its import; adopt its table
     #[command(name = "datasource")]
     DataSource(datasource::DataSource),
     #[command(hide = true)]

@@ -11,7 +11,7 @@ use connector_ledger::{LedgerReader, SqliteLedger};
 use serde_json::Value;
 
 use super::signals::DRAIN;
-use super::{Ended, running, runtime};
+use super::{Ended, output, running, runtime};
 use crate::app::App;
 use crate::config::Project;
 use crate::destination::Destinations;
@@ -23,6 +23,9 @@ use crate::operations::{Operation, mend, retry};
 /// If the running program refuses it, or of the import, the ledger or the tables.
 pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operation) -> Result<Value, Ended> {
     if let Some(running) = running::find(project) {
+        if matches!(operation, Operation::Replay(_)) {
+            output::note("note: the running program goes by the configuration that it was started with");
+        }
         return Ok(running.operate(spec.name.as_str(), &operation)?);
     }
     if open(&project.settings.data_dir)?.is_none() && operation.mending().is_none() {
@@ -30,7 +33,26 @@ pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operati
         let message = format!("{name} never ran with the data directory {data_dir}, so there is nothing to do");
         return Err(Failure::config("never_ran", message).into());
     }
-    let (mut project, spec) = (project.clone(), spec.clone());
+    here(project.clone(), spec.clone(), operation).map_err(|ended| in_use(ended, project))
+}
+
+/// Nobody answers at the API, but somebody has the data directory.
+fn in_use(ended: Ended, project: &Project) -> Ended {
+    match ended {
+        Ended::Failed(mut failure) if failure.code == "data_dir_in_use" => {
+            let (data_dir, api) = (project.settings.data_dir.display(), project.settings.listen.api);
+            failure.message = format!(
+                "a program uses the data directory {data_dir} and does not answer at {api}: is it frozen or just starting, \
+                 or does it listen elsewhere (listen.api)?"
+            );
+            Ended::Failed(failure)
+        }
+        other => other,
+    }
+}
+
+/// Without a running program.
+fn here(mut project: Project, spec: ImportSpec, operation: Operation) -> Result<Value, Ended> {
     runtime::block_on(|io| async move {
         let clock = SystemClock;
         if let Operation::Retry(parameters) = operation {

@@ -23,7 +23,7 @@ use crate::config::Project;
 use crate::destination::Destinations;
 use crate::quarantine::{ExportFormat, Exporter, Group, Groups};
 
-/// Show, search and export the rows that do not fit.
+/// Show, search, export and replay the rows that do not fit.
 #[derive(Args)]
 pub struct Quarantine {
     #[command(subcommand)]

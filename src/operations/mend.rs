@@ -6,7 +6,8 @@
 //! | rebuild | the table has batches that the ledger does not know | the same, with a ledger that knows the import |
 //! | reread | the table lacks batches that the ledger has finalised | their files are read again; then as rebuild |
 //!
-//! Each step can be repeated: whoever is killed on the way runs the same command again.
+//! Each step can be repeated: whoever is killed on the way runs the same command again. No row leaves a table that cannot
+//! be brought back: what is not read again stays, and rows that are in neither table any more are named.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,13 +18,16 @@ use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ObjectVersionId};
 use connector_core::ports::{
     CommitAnswer, Destination, ImportRecord, PortResult, Removal, RowBatches, TableCommit, TableFacts,
 };
-use connector_core::revision::RowsByVersion;
+use connector_core::revision::{RowDigest, RowsByVersion};
 use connector_core::schema::TableSchema;
 use connector_core::spec::ImportSpec;
 use connector_delta::DeltaTable;
-use connector_ledger::{AdoptedVersion, Adoption, SqliteLedger};
+use connector_ledger::{Adopted, AdoptedVersion, Adoption, MissingRows, SqliteLedger};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// Object versions with missing rows that are named.
+const NAMED: usize = 20;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,9 @@ pub async fn mend(
         (Mending::Rebuild | Mending::Reread, Some((false, _)) | None) => {
             return Err(refused("the ledger does not know this table; try datasource adopt"));
         }
+        (Mending::Rebuild, Some((true, seq))) if seq > facts.committed_seq => {
+            return Err(refused("the table lacks batches that the ledger has finalised; try ledger reread"));
+        }
         (Mending::Reread, Some((true, seq))) if seq <= facts.committed_seq => {
             return Err(refused("the table lacks no batch that the ledger has finalised; try ledger rebuild"));
         }
@@ -81,23 +88,49 @@ pub async fn mend(
     }
     let floor = committed.map_or(0, |(_, seq)| seq);
     let held = settle(tables, &facts, floor, &again, now).await?;
+    still_at(tables, &held).await?;
     let adoption = Adoption {
         uuid: import,
         committed_seq: held.seq,
         quarantine_seq: held.quarantine_seq,
         schema: held.schema,
         versions: held.versions,
+        restored: how == Mending::Reread,
     };
     let (versions, rows, rows_quarantined) = (adoption.versions.len(), held.rows, held.rows_quarantined);
-    ledger.adopt(&spec.name, spec.uri.bucket(), adoption, now).await?;
+    let adopted = ledger.adopt(&spec.name, spec.uri.bucket(), adoption, now).await?;
     Ok(json!({
         "seq": held.seq,
         "object_versions": versions,
         "rows": rows,
         "rows_quarantined": rows_quarantined,
         "removed_from_quarantine": held.removed,
-        "reread_files": reread,
+        "reread_files": reread + adopted.pending,
+        "without_rows": adopted.without_rows,
+        "missing_rows": adopted.missing.iter().map(|missing| missing.rows).sum::<u64>(),
+        "missing_versions": adopted.missing.len(),
+        "missing": named(&adopted),
     }))
+}
+
+/// The first object versions with missing rows.
+fn named(adopted: &Adopted) -> Vec<Value> {
+    let one = |MissingRows { key, id, rows }: &MissingRows| json!({ "key": key, "version": id.hex(), "rows": rows });
+    adopted.missing.iter().take(NAMED).map(one).collect()
+}
+
+/// Nobody has committed a batch since.
+async fn still_at(tables: &Tables, held: &Held) -> Result<(), Failure> {
+    let (table, quarantine) = (tables.table.facts().await?, tables.quarantine.facts().await?);
+    let seq = |facts: Option<TableFacts>| facts.map_or(0, |facts| facts.committed_seq);
+    if (seq(table), seq(quarantine)) == (held.seq, held.quarantine_seq) {
+        return Ok(());
+    }
+    let message = format!(
+        "a batch was committed to {} while it was being read; stop whatever writes there, then try again",
+        tables.table.location()
+    );
+    Err(Failure::fenced("fenced", message))
 }
 
 fn refused(message: &str) -> Failure {
@@ -132,8 +165,8 @@ async fn settle(
         Some(newest) if q > facts.committed_seq => Some(newest.committed_batch.clone().ok_or_else(batch_unknown)?),
         _ => None,
     };
-    let mut set_aside = read_quarantine(&tables.quarantine).await?;
-    let (mut versions, doubled) = read_table(&tables.table, &set_aside).await?;
+    let set_aside = read_quarantine(&tables.quarantine).await?;
+    let Read { mut set_aside, mut versions, doubled } = read_table(&tables.table, set_aside).await?;
     let mut remove: RowsByVersion = doubled;
     let half = half_landed.iter().flat_map(|batch| set_aside.of_batch(batch));
     for id in again.iter().copied().chain(half) {
@@ -162,6 +195,7 @@ async fn settle(
         version.rows_quarantined = found.rows.len() as u64;
         let next = found.rows.iter().max().map_or(0, |row| row + 1);
         version.max_row_plus_one = version.max_row_plus_one.max(next);
+        found.rows.iter().for_each(|row| count(version, *row));
     }
     let versions = versions.into_values().collect();
     Ok(Held { seq, quarantine_seq, schema: facts.schema.clone(), versions, rows, rows_quarantined, removed })
@@ -218,10 +252,11 @@ impl SetAside {
         self.versions.iter().filter(|(_, found)| found.batch == batch.as_str()).map(|(id, _)| *id).collect()
     }
 
+    /// Both in ascending order.
     fn forget(&mut self, removed: &RowsByVersion) {
         for (id, rows) in removed {
             if let Some(found) = self.versions.get_mut(id) {
-                found.rows.retain(|row| !rows.contains(row));
+                found.rows.retain(|row| rows.binary_search(row).is_err());
             }
         }
         self.versions.retain(|_, found| !found.rows.is_empty());
@@ -235,8 +270,7 @@ async fn identities(table: &DeltaTable) -> PortResult<Option<RowBatches>> {
 }
 
 async fn read_quarantine(table: &DeltaTable) -> Result<SetAside, Failure> {
-    let mut found = SetAside::default();
-    each_row(table, |key, id, row, batch| {
+    let mut found = each_row(table, SetAside::default(), |found, key, id, row, batch| {
         let version = found.versions.entry(id).or_insert_with(|| Found {
             key: key.to_owned(),
             batch: batch.to_owned(),
@@ -249,43 +283,66 @@ async fn read_quarantine(table: &DeltaTable) -> Result<SetAside, Failure> {
     Ok(found)
 }
 
-/// Object versions of the table, and the rows that lie in quarantine as well.
-async fn read_table(
-    table: &DeltaTable,
-    set_aside: &SetAside,
-) -> Result<(BTreeMap<ObjectVersionId, AdoptedVersion>, RowsByVersion), Failure> {
-    let (mut versions, mut doubled) = (BTreeMap::<ObjectVersionId, AdoptedVersion>::new(), RowsByVersion::new());
-    each_row(table, |key, id, row, _| {
-        let version = versions.entry(id).or_insert_with(|| empty(key, id));
+/// What both tables hold.
+struct Read {
+    set_aside: SetAside,
+    /// Of the table alone.
+    versions: BTreeMap<ObjectVersionId, AdoptedVersion>,
+    /// Rows of the table that lie in quarantine as well.
+    doubled: RowsByVersion,
+}
+
+async fn read_table(table: &DeltaTable, set_aside: SetAside) -> Result<Read, Failure> {
+    let read = Read { set_aside, versions: BTreeMap::new(), doubled: RowsByVersion::new() };
+    let mut read = each_row(table, read, |read, key, id, row, _| {
+        let version = read.versions.entry(id).or_insert_with(|| empty(key, id));
         version.rows += 1;
         version.max_row_plus_one = version.max_row_plus_one.max(row + 1);
-        if set_aside.versions.get(&id).is_some_and(|found| found.rows.binary_search(&row).is_ok()) {
-            doubled.entry(id).or_default().push(row);
+        count(version, row);
+        if read.set_aside.versions.get(&id).is_some_and(|found| found.rows.binary_search(&row).is_ok()) {
+            read.doubled.entry(id).or_default().push(row);
         }
     })
     .await?;
-    doubled.values_mut().for_each(|rows| rows.sort_unstable());
-    Ok((versions, doubled))
+    read.doubled.values_mut().for_each(|rows| rows.sort_unstable());
+    Ok(read)
 }
 
 fn empty(key: &str, id: ObjectVersionId) -> AdoptedVersion {
-    AdoptedVersion { key: key.to_owned(), id, rows: 0, rows_quarantined: 0, max_row_plus_one: 0, digest: None }
+    let digest = Some(RowDigest::default());
+    AdoptedVersion { key: key.to_owned(), id, rows: 0, rows_quarantined: 0, max_row_plus_one: 0, digest }
 }
 
-async fn each_row(table: &DeltaTable, mut each: impl FnMut(&str, ObjectVersionId, u64, &str)) -> Result<(), Failure> {
-    let Some(batches) = identities(table).await? else { return Ok(()) };
-    for batch in batches {
-        let batch = batch?;
-        for_each_row(&batch, &mut each).ok_or_else(|| {
-            let message = format!(
-                "{} has rows without provenance, so which files they came from cannot be told; was it written to by \
-                 another program?",
-                table.location()
-            );
-            Failure::config("no_provenance", message)
-        })?;
-    }
-    Ok(())
+/// Its sum has this row, too.
+fn count(version: &mut AdoptedVersion, row: u64) {
+    let mut digest = version.digest.unwrap_or_default();
+    digest += RowDigest::of_row(version.id, row);
+    version.digest = Some(digest);
+}
+
+/// Shows every row of a table to `each`, with what it has gathered so far. On a thread that may wait: the batches of a
+/// table in a bucket do.
+async fn each_row<T: Send + 'static>(
+    table: &DeltaTable,
+    mut gathered: T,
+    each: impl Fn(&mut T, &str, ObjectVersionId, u64, &str) + Send + 'static,
+) -> Result<T, Failure> {
+    let Some(batches) = identities(table).await? else { return Ok(gathered) };
+    let location = table.location().to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut one = |key: &str, id: ObjectVersionId, row: u64, batch: &str| each(&mut gathered, key, id, row, batch);
+        for batch in batches {
+            for_each_row(&batch?, &mut one).ok_or_else(|| {
+                let message = format!(
+                    "{location} has rows without provenance, so which files they came from cannot be told; was it \
+                     written to by another program?"
+                );
+                Failure::config("no_provenance", message)
+            })?;
+        }
+        Ok(gathered)
+    });
+    read.await.map_err(|error| Failure::bug("mend", format!("reading the rows of a table ended: {error}")))?
 }
 
 /// `None` if a row has no provenance.

@@ -3,12 +3,13 @@
 
 mod mend;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::Addr;
-use connector_actors::messages::control::{Maintain, QueryStates, Replay, Resume, Rollback};
+use connector_actors::messages::control::{Maintain, QueryStates, Replay, Restart, Rollback};
 use connector_actors::supervisor::Supervisor;
 use connector_core::clock::Clock;
 use connector_core::error::{ErrorClass, Failure};
@@ -119,6 +120,28 @@ pub struct Operator {
     pub ledger: Arc<SqliteLedger>,
     pub clock: Arc<dyn Clock>,
     pub data_dir: PathBuf,
+    pub mending: Turns,
+}
+
+/// One turn at a time for each import: clones share them.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<Mutex<HashMap<ImportName, Turn>>>);
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+impl Turns {
+    fn of(&self, import: &ImportName) -> Turn {
+        // What it protects is never left half done.
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(import.clone()).or_default())
+    }
+}
+
+/// Whether to ask once more. A rollback may have removed everything before its import was restarted, and what it did
+/// would not be told by a second one, which finds nothing. An import that has ended does not come back.
+fn may_be_asked_again(operation: &Operation, failure: &Failure) -> bool {
+    let once = matches!(operation, Operation::Rollback(_));
+    failure.class == ErrorClass::Transient && failure.code != "stopped" && !once
 }
 
 impl Operator {
@@ -134,7 +157,7 @@ impl Operator {
         let mut attempt = 1;
         loop {
             match self.ask(&spec.name, operation.clone()).await {
-                Err(failure) if failure.class == ErrorClass::Transient && attempt < ATTEMPTS => {
+                Err(failure) if attempt < ATTEMPTS && may_be_asked_again(&operation, &failure) => {
                     tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
                     attempt += 1;
                 }
@@ -163,6 +186,9 @@ impl Operator {
     }
 
     async fn mend(&self, spec: &ImportSpec, tables: &Tables, how: Mending) -> Result<Value, Failure> {
+        let turn = self.mending.of(&spec.name);
+        // To its end: a second one finds an import that runs.
+        let _turn = turn.lock().await;
         let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
         let state = states.into_iter().find(|observed| observed.import == spec.name).map(|observed| observed.state);
         if state != Some(ImportState::Failed) {
@@ -175,8 +201,8 @@ impl Operator {
         }
         let known = LedgerReader::open(&self.data_dir)?.map(|ledger| ledger.record(&spec.name)).transpose()?.flatten();
         let mended = mend(&self.ledger, known.as_ref(), tables, spec, how, self.clock.now()).await?;
-        // It starts anew with what they agree about now.
-        answered(self.supervisor.send(Resume { import: spec.name.clone() }).await)?;
+        // It starts anew with what they agree about now, and stays paused if it was.
+        answered(self.supervisor.send(Restart { import: spec.name.clone() }).await)?;
         Ok(mended)
     }
 }
@@ -224,6 +250,26 @@ mod tests {
             assert_eq!(said, name);
             assert_eq!(Operation::parse(&said, parameters).expect("its own form"), operation);
         }
+    }
+
+    #[test]
+    fn a_rollback_and_an_ended_import_are_asked_once() {
+        let replay = Operation::Replay(ReplayParameters::default());
+        let rollback = Operation::Rollback(RollbackParameters { batch: "b".to_owned(), dry_run: false });
+        let interrupted = Failure::transient("interrupted", "x");
+        assert!(may_be_asked_again(&replay, &interrupted));
+        assert!(!may_be_asked_again(&rollback, &interrupted));
+        assert!(!may_be_asked_again(&replay, &Failure::transient("stopped", "x")));
+        assert!(!may_be_asked_again(&replay, &Failure::config("no_table", "x")));
+    }
+
+    #[tokio::test]
+    async fn clones_take_turns_at_one_import_and_not_at_another() {
+        let (turns, name) = (Turns::default(), ImportName::new("orders"));
+        let (other, turn) = (turns.clone(), turns.of(&name));
+        let _held = turn.lock().await;
+        assert!(other.of(&name).try_lock().is_err());
+        assert!(other.of(&ImportName::new("events")).try_lock().is_ok());
     }
 
     #[test]

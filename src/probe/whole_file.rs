@@ -38,18 +38,18 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-/// Decodes the whole file.
+/// Decodes the whole file. `piece` is called for each piece that is decoded.
 ///
 /// # Errors
 /// What an import would say of it.
-pub fn decode(job: &ProbeJob, file: &Arc<File>) -> Result<Counts, Failure> {
+pub fn decode(job: &ProbeJob, file: &Arc<File>, piece: &mut dyn FnMut()) -> Result<Counts, Failure> {
     let head = read(file, 0..job.size.min(MAGIC_BYTES))?;
     let tail = read(file, job.size.saturating_sub(PARQUET_MAGIC.len() as u64)..job.size)?;
     let looks_like_parquet = job.size > MAGIC_BYTES && head.starts_with(PARQUET_MAGIC) && tail == PARQUET_MAGIC;
     if job.format == Format::Parquet || looks_like_parquet {
-        parquet(job, file)
+        parquet(job, file, piece)
     } else {
-        text(job, file, Compression::of_magic(&head))
+        text(job, file, Compression::of_magic(&head), piece)
     }
 }
 
@@ -70,7 +70,7 @@ fn plan(job: &ProbeJob, inferred: Option<TableSchema>, shape: &FileShape) -> (Ar
     (Arc::new(schema), Arc::new(plan))
 }
 
-fn parquet(job: &ProbeJob, file: &Arc<File>) -> Result<Counts, Failure> {
+fn parquet(job: &ProbeJob, file: &Arc<File>, piece: &mut dyn FnMut()) -> Result<Counts, Failure> {
     let file = ParquetFile::open(ParquetSource::File(Arc::clone(file), job.size))?;
     // An import may say of these what it likes: here they only have to come to an end.
     let inferred = file.infer().ok().map(|inferred| inferred.schema);
@@ -79,6 +79,7 @@ fn parquet(job: &ProbeJob, file: &Arc<File>) -> Result<Counts, Failure> {
     let mut counts = Counts::default();
     for block in file.blocks(schema, plan, Timestamp::UNIX_EPOCH, BLOCK_ROWS, BLOCK_BYTES)? {
         counts.add(&block?);
+        piece();
     }
     Ok(counts)
 }
@@ -90,7 +91,12 @@ impl Counts {
     }
 }
 
-fn text(job: &ProbeJob, file: &File, compression: Option<Compression>) -> Result<Counts, Failure> {
+fn text(
+    job: &ProbeJob,
+    file: &File,
+    compression: Option<Compression>,
+    piece: &mut dyn FnMut(),
+) -> Result<Counts, Failure> {
     let sample = sample(job, file, compression)?;
     let (inferred, shape, dialect) = match job.format {
         Format::Ndjson => {
@@ -112,18 +118,18 @@ fn text(job: &ProbeJob, file: &File, compression: Option<Compression>) -> Result
         let end = job.size.min(start + PIECE_BYTES as u64);
         let bytes = read(file, start..end)?;
         match decompressor.as_mut() {
-            None => records.push(bytes)?,
+            None => records.push(bytes, piece)?,
             Some(decompressor) => {
                 decompressor.push(bytes);
                 while let Some(bytes) = decompressor.next(PIECE_BYTES)? {
-                    records.push(bytes)?;
+                    records.push(bytes, piece)?;
                 }
             }
         }
         start = end;
     }
     decompressor.map_or(Ok(()), Decompressor::finish)?;
-    records.finish()
+    records.finish(piece)
 }
 
 /// What an import would look at to know the columns.
@@ -165,12 +171,13 @@ impl Records {
         }
     }
 
-    fn push(&mut self, bytes: Bytes) -> Result<(), Failure> {
+    fn push(&mut self, bytes: Bytes, piece: &mut dyn FnMut()) -> Result<(), Failure> {
         let Some(body) = self.behind_header(bytes, false)? else { return Ok(()) };
         let Some(splitter) = self.splitter.as_mut() else { return Ok(()) };
         splitter.push(body);
         while let Some(raw) = splitter.next_block(PIECE_BYTES)? {
             self.counts.add(&self.decoder.decode(&raw)?);
+            piece();
         }
         Ok(())
     }
@@ -187,11 +194,11 @@ impl Records {
         Ok(Some(Bytes::from(head).slice(header.body_offset..)))
     }
 
-    fn finish(mut self) -> Result<Counts, Failure> {
+    fn finish(mut self, piece: &mut dyn FnMut()) -> Result<Counts, Failure> {
         if self.head.is_some()
             && let Some(body) = self.behind_header(Bytes::new(), true)?
         {
-            self.push(body)?;
+            self.push(body, piece)?;
         }
         if let Some(raw) = self.splitter.take().map_or(Ok(None), TextSplitter::finish)? {
             self.counts.add(&self.decoder.decode(&raw)?);
@@ -217,8 +224,24 @@ mod tests {
         file.write_all(bytes).expect("writes");
         let (size, schema) = (bytes.len() as u64, schema.map(Arc::new));
         let job = ProbeJob { size, format, csv: CsvSettings::default(), schema, memory: 1 << 30 };
-        let counts = decode(&job, &Arc::new(file)).map_err(|failure| failure.code)?;
+        let counts = decode(&job, &Arc::new(file), &mut || {}).map_err(|failure| failure.code)?;
         Ok((counts.records, counts.rejected))
+    }
+
+    #[test]
+    fn case_15_what_is_small_as_stored_and_large_when_unpacked_tells_that_it_gets_on() {
+        let text =
+            b"a\n".iter().copied().chain(std::iter::repeat_n(*b"1234567\n", 2 << 20).flatten()).collect::<Vec<u8>>();
+        let packed = gzip(&text);
+        assert!(packed.len() < PIECE_BYTES, "{} bytes", packed.len());
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&packed).expect("writes");
+        let (size, csv) = (packed.len() as u64, CsvSettings::default());
+        let job = ProbeJob { size, format: Format::Csv, csv, schema: None, memory: 1 << 30 };
+        let mut pieces = 0;
+        let counts = decode(&job, &Arc::new(file), &mut || pieces += 1).expect("decodes");
+        assert_eq!(counts.records, 2 << 20);
+        assert!(pieces >= 15, "{pieces} pieces of 16 MiB");
     }
 
     fn numbers() -> TableSchema {

@@ -1,4 +1,4 @@
-//! A job as one argument of a command line: JSON.
+//! A job as text: JSON.
 
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
 struct Job {
+    /// The process that waits for the answer.
+    parent: u32,
     size: u64,
     format: String,
     memory: u64,
@@ -33,16 +35,8 @@ struct JobColumn {
     origin: String,
 }
 
-/// The longest argument that a system takes, with room to spare (Linux: 128 KiB).
-const MAX_BYTES: usize = 96 << 10;
-
-/// A schema that makes the argument too long is left out: then the child finds the columns itself.
-pub(super) fn encode(job: &ProbeJob) -> String {
-    let text = encode_whole(job);
-    if text.len() <= MAX_BYTES { text } else { encode_whole(&ProbeJob { schema: None, ..job.clone() }) }
-}
-
-fn encode_whole(job: &ProbeJob) -> String {
+/// `parent`: the id of this process.
+pub(super) fn encode(job: &ProbeJob, parent: u32) -> String {
     let column = |column: &Column| JobColumn {
         name: column.name.clone(),
         source: column.source.clone(),
@@ -51,6 +45,7 @@ fn encode_whole(job: &ProbeJob) -> String {
         origin: column.origin.as_str().to_owned(),
     };
     let wire = Job {
+        parent,
         size: job.size,
         format: job.format.as_str().to_owned(),
         memory: job.memory,
@@ -64,9 +59,11 @@ fn encode_whole(job: &ProbeJob) -> String {
     serde_json::json!(wire).to_string()
 }
 
+/// The job, and whose it is.
+///
 /// # Errors
 /// In words, if it is no job.
-pub(super) fn decode(text: &str) -> Result<ProbeJob, String> {
+pub(super) fn decode(text: &str) -> Result<(ProbeJob, u32), String> {
     let wire: Job = serde_json::from_str(text).map_err(|error| format!("the job is not readable: {error}"))?;
     let format = [Format::Csv, Format::Ndjson, Format::Parquet].into_iter().find(|one| one.as_str() == wire.format);
     let column = |column: JobColumn| {
@@ -82,7 +79,7 @@ pub(super) fn decode(text: &str) -> Result<ProbeJob, String> {
         })
     };
     let columns = wire.columns.map(|columns| columns.into_iter().map(column).collect::<Result<Vec<_>, _>>());
-    Ok(ProbeJob {
+    let job = ProbeJob {
         size: wire.size,
         format: format.ok_or_else(|| format!("there is no format {}", wire.format))?,
         memory: wire.memory,
@@ -94,7 +91,8 @@ pub(super) fn decode(text: &str) -> Result<ProbeJob, String> {
             skip_lines: wire.skip_lines,
         },
         schema: columns.transpose()?.map(|columns| Arc::new(TableSchema::new(columns))),
-    })
+    };
+    Ok((job, wire.parent))
 }
 
 #[cfg(test)]
@@ -118,23 +116,13 @@ mod tests {
             };
             let schema = quote.map(|_| Arc::new(TableSchema::new(columns.clone())));
             let job = ProbeJob { size: u64::MAX, format, csv, schema, memory: 1 << 40 };
-            assert_eq!(decode(&encode(&job)), Ok(job));
+            assert_eq!(decode(&encode(&job, 7)), Ok((job, 7)));
         }
     }
 
     #[test]
-    fn a_schema_that_is_too_long_for_an_argument_is_left_out() {
-        let columns = (0..10_000).map(|n| Column::nullable(format!("column_{n}"), ColumnType::Int64)).collect();
-        let schema = Some(Arc::new(TableSchema::new(columns)));
-        let job = ProbeJob { size: 1, format: Format::Csv, csv: CsvSettings::default(), schema, memory: 1 };
-        let text = encode(&job);
-        assert!(text.len() < 128 << 10);
-        assert_eq!(decode(&text), Ok(ProbeJob { schema: None, ..job }));
-    }
-
-    #[test]
     fn what_is_no_job_is_told_in_words() {
-        for text in ["", "{}", "[1]", r#"{"size":1,"format":"xml","memory":1}"#] {
+        for text in ["", "{}", "[1]", r#"{"parent":1,"size":1,"format":"xml","memory":1}"#] {
             assert!(decode(text).is_err(), "{text}");
         }
     }

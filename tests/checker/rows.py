@@ -32,7 +32,18 @@ def text_of(value):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(nested(value), ensure_ascii=False, separators=(",", ":"))
     raise LogError(f"no spelling for a value of type {type(value).__name__}")
+
+
+def nested(value):
+    """A list or struct as JSON has it: lists and objects, with every value in them as text or null."""
+    if isinstance(value, dict):
+        return {name: nested(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [nested(one) for one in value]
+    return text_of(value)
 
 
 def checksum(named):
@@ -59,12 +70,11 @@ def of_file(log, state, add, problems):
     count = 0
     with pyarrow.parquet.ParquetFile(path) as file:
         wanted = [name for name in file.schema_arrow.names if name in state.schema]
-        scalars = [name for name in wanted if not isinstance(state.schema[name], dict)]
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=scalars):
-            columns = [batch.column(name).to_pylist() for name in scalars]
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+            columns = [batch.column(name).to_pylist() for name in wanted]
             for values in zip(*columns):
                 row = dict.fromkeys(state.schema)
-                row.update(zip(scalars, map(text_of, values)))
+                row.update(zip(wanted, map(text_of, values)))
                 row.update(constants)
                 count += 1
                 yield row

@@ -1,5 +1,6 @@
 """Plants every defect that the checker is there for into a good table, and demands that it is found and named."""
 
+import datetime
 import json
 import pathlib
 import shutil
@@ -153,6 +154,35 @@ class Planted(unittest.TestCase):
         deltalake.write_deltalake(str(self.folder / "table"), more, mode="append", schema_mode="merge")
         report = self.expect(altered=["1000"])
         self.assertIn("extra", report["altered"]["rows"][0]["what"])
+
+    def nested(self, tags, place):
+        """A table of one row whose file has a list and a struct, held against what was written."""
+        key, written = "n.csv", [("id", "1"), ("tags", '["1",null,"ü"]'), ("place", '{"x":"1.5","at":["2024-02-29"]}')]
+        told = {"key": key, "etag": "e", "columns": [name for name, _ in written]}
+        told["rows"] = [[0, 1, reading.checksum(written), "good"]]
+        (self.folder / "manifest").write_text(json.dumps(told) + "\n")
+        shutil.rmtree(self.folder / "table", ignore_errors=True)
+        kind = pyarrow.struct([("x", pyarrow.float64()), ("at", pyarrow.list_(pyarrow.date32()))])
+        columns = {
+            "id": pyarrow.array([1], pyarrow.int64()),
+            "tags": pyarrow.array([tags], pyarrow.list_(pyarrow.string())),
+            "place": pyarrow.array([place], kind),
+            "_s3_key": pyarrow.array([key]),
+            "_s3_version": pyarrow.array(["version"]),
+            "_s3_row": pyarrow.array([0], pyarrow.int64()),
+        }
+        deltalake.write_deltalake(str(self.folder / "table"), pyarrow.table(columns))
+
+    def test_values_in_lists_and_structs_that_are_altered(self):
+        place = {"x": 1.5, "at": [datetime.date(2024, 2, 29)]}
+        self.nested(["1", None, "ü"], place)
+        self.expect()
+        for tags in (["1", "", "ü"], ["1", None], [None, "1", "ü"], [], None):
+            self.nested(tags, place)
+            self.expect(altered=["1"])
+        for other in ({**place, "x": 1.25}, {**place, "at": [None]}, None):
+            self.nested(["1", None, "ü"], other)
+            self.expect(altered=["1"])
 
     def test_a_log_that_lies_about_a_data_file(self):
         self.planted(lambda found: None)

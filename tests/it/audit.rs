@@ -98,6 +98,36 @@ fn before_the_first_run_there_is_nothing_to_find() {
     home.datasource_text("orders", &format!("{SCHEMA}{SOURCE}"));
     let finished = audit(&home, &cloud, &[]).expect_code(0);
     assert!(finished.stderr.contains("there is no ledger"), "{}", finished.stderr);
+    assert!(finished.stdout.contains("orders: nothing ever ran"), "{}", finished.stdout);
+    let listed = report(&home, &cloud, 0, &[]);
+    assert_eq!((&listed["import"], &listed["never_ran"]), (&json!("orders"), &json!(true)), "{listed}");
+}
+
+#[test]
+fn a_table_whose_import_no_ledger_knows_is_never_called_clean() {
+    let (home, cloud) = filled();
+    let lost = |how: &str| {
+        let shown = audit(&home, &cloud, &["orders"]).expect_code(2).stdout;
+        assert!(shown.contains("orders: not clean") && shown.contains("ledger_lost"), "{how}: {shown}");
+        assert!(shown.contains("`s3-connector datasource adopt orders`"), "{how}: {shown}");
+        let all = report_of(&audit(&home, &cloud, &["--json"]).expect_code(2));
+        let codes: Vec<_> = [0, 1].map(|n| (all[n]["clean"].clone(), all[n]["failures"][0]["code"].clone())).into();
+        assert_eq!(codes, vec![(json!(false), json!("ledger_lost")); 2], "{how}: {all}");
+    };
+    let ledger =
+        ["ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"].map(|name| home.path(&format!("data/{name}")));
+    ledger.iter().for_each(|file| drop(fs::remove_file(file)));
+    lost("there is no ledger");
+    // Another ledger, which has never heard of these imports.
+    let (sources, aside) = (home.path("config/datasources"), home.path("aside"));
+    fs::rename(&sources, &aside).expect("moves");
+    fs::create_dir(&sources).expect("a folder");
+    home.datasource("others", "s3://drop/views/*.parquet", "@on-demand");
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(0);
+    fs::remove_dir_all(&sources).expect("removes");
+    fs::rename(&aside, &sources).expect("moves");
+    assert!(ledger[0].exists());
+    lost("a ledger that knows other imports");
 }
 
 #[test]
@@ -155,6 +185,17 @@ fn a_row_in_both_tables_is_doubled_and_one_in_the_wrong_table_is_misplaced() {
     spoil(&python, &home, "orders", "delete", "_s3_key = 'orders/a.csv' and _s3_row = 8");
     let found = report(&home, &cloud, 3, &["--no-listing"]);
     assert_eq!(findings(&found), [("misplaced".to_owned(), a, 1, json!([]))]);
+}
+
+#[test]
+fn maintenance_of_all_goes_on_behind_one_that_fails_and_ends_with_its_code() {
+    let (home, cloud) = filled();
+    fs::rename(home.table("orders"), home.path("gone")).expect("moves");
+    let finished = home.run(cloud.endpoint(), &["maintain"]).expect_code(2);
+    assert!(finished.stderr.contains("error: orders: "), "{}", finished.stderr);
+    assert!(finished.stdout.contains("views: "), "{}", finished.stdout);
+    let all = report_of(&home.run(cloud.endpoint(), &["maintain", "--json"]).expect_code(2));
+    assert!(all["orders"]["failure"]["code"].is_string() && all["views"]["failure"].is_null(), "{all}");
 }
 
 /// Runs the commands that the findings name, each once, and then a sync.

@@ -62,6 +62,8 @@ mod quarantine;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]
+mod s3_mending;
+#[cfg(test)]
 mod s3_tables;
 #[cfg(test)]
 mod second_s3;

@@ -27,7 +27,7 @@ fn home() -> (Home, Cloud) {
 fn land(home: &Home, files: std::ops::Range<u64>) {
     for file in files {
         let rows = (0..ROWS).map(|row| match row % 3 {
-            0 => format!("{},x\n", file * 1_000 + row),
+            0 => format!("{},\n", file * 1_000 + row),
             _ => format!("{},{row}\n", file * 1_000 + row),
         });
         home.put("drop", &format!("{file}.csv"), "id,n\n".to_owned() + &rows.collect::<String>());
@@ -93,11 +93,8 @@ fn case_12_a_lost_ledger_is_rebuilt_from_the_table_and_nothing_is_read_twice() {
     let stopped = run(&home, &cloud, 2);
     assert!(stopped.stderr.contains("s3-connector datasource adopt orders"), "{}", stopped.stderr);
     let told = home.run(cloud.endpoint(), &["datasource", "adopt", "orders"]).expect_code(0).stdout;
-    assert!(
-        told.contains("6 object versions with 198 rows in the table and 102 in quarantine")
-            || told.contains("6 object versions"),
-        "{told}"
-    );
+    assert!(told.contains("6 object versions with 198 rows in the table and 102 rows in quarantine"), "{told}");
+    assert!(told.contains("are read again: only the lost ledger knew of them"), "{told}");
     run(&home, &cloud, 0);
     everything_is_there_once(
         &home,
@@ -135,6 +132,8 @@ fn case_25_a_table_that_was_restored_to_an_older_version_gets_its_files_again() 
     copy(&home.path("saved/orders"), &home.table("orders"));
     let stopped = run(&home, &cloud, 2);
     assert!(stopped.stderr.contains("s3-connector ledger reread orders"), "{}", stopped.stderr);
+    let refused = home.run(cloud.endpoint(), &["ledger", "rebuild", "orders"]).expect_code(2).stderr;
+    assert!(refused.contains("the table lacks batches") && refused.contains("ledger reread"), "{refused}");
     let told = home.run(cloud.endpoint(), &["ledger", "reread", "orders"]).expect_code(0).stdout;
     assert!(told.contains("3 files will be read again") && told.contains("left quarantine"), "{told}");
     run(&home, &cloud, 0);
@@ -143,6 +142,103 @@ fn case_25_a_table_that_was_restored_to_an_older_version_gets_its_files_again() 
         &cloud,
         "case_25_a_table_that_was_restored_to_an_older_version_gets_its_files_again",
     );
+}
+
+/// The table, and the ledger, as they were saved; quarantine goes on.
+fn restore_table(home: &Home) {
+    fs::remove_dir_all(home.table("orders")).expect("removes");
+    copy(&home.path("saved/orders"), &home.table("orders"));
+}
+
+#[test]
+fn case_25_replayed_rows_that_no_file_brings_back_any_more_take_no_others_with_them() {
+    let (home, cloud) = home();
+    let endpoint = cloud.endpoint();
+    copy(&home.path("data/tables"), &home.path("saved"));
+    let source = "IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop/\n";
+    home.datasource_text("orders", &format!("SCHEMA >\n    id Int64,\n    n Nullable(Int64)\n\n{source}"));
+    let moved = home.run(endpoint, &["quarantine", "replay", "orders", "--yes"]).expect_code(0).stdout;
+    assert!(moved.contains("51 of 51 rows"), "{moved}");
+    home.put("drop", "0.csv", "id,n\n1,1\n");
+    run(&home, &cloud, 0);
+    restore_table(&home);
+    run(&home, &cloud, 2);
+    let told = home.run(endpoint, &["ledger", "reread", "orders"]).expect_code(0).stdout;
+    assert!(told.contains("with 99 rows in the table"), "no row has left it: {told}");
+    assert!(told.contains("51 rows of 3 object versions are missing") && told.contains("  0.csv: 17 rows"), "{told}");
+    let audit = home.run(endpoint, &["audit", "orders"]).expect_code(3).stdout;
+    assert!(audit.contains("0.csv") && audit.contains("missing"), "{audit}");
+    run(&home, &cloud, 0);
+    home.run(endpoint, &["audit", "orders"]).expect_code(3);
+}
+
+/// A batch that brought its bad rows and stopped there: quarantine goes on, table and ledger do not.
+fn only_quarantine_lands(home: &Home, cloud: &Cloud, put: impl FnOnce()) {
+    copy(&home.path("data/tables"), &home.path("saved"));
+    save_ledger(home);
+    put();
+    run(home, cloud, 0);
+    restore_table(home);
+    restore_ledger(home);
+}
+
+#[test]
+fn case_12_a_rebuild_that_was_killed_between_its_commits_is_repeated_and_takes_nothing_else() {
+    let (home, cloud) = home();
+    only_quarantine_lands(&home, &cloud, || land(&home, FILES / 2..FILES));
+    let told = home.run(cloud.endpoint(), &["ledger", "rebuild", "orders"]).expect_code(0).stdout;
+    assert!(told.contains("51 rows left quarantine"), "{told}");
+    restore_table(&home);
+    restore_ledger(&home);
+    let told = home.run(cloud.endpoint(), &["ledger", "rebuild", "orders"]).expect_code(0).stdout;
+    assert!(!told.contains("left quarantine") && told.contains("99 rows in the table and 51 rows"), "{told}");
+    run(&home, &cloud, 0);
+    everything_is_there_once(
+        &home,
+        &cloud,
+        "case_12_a_rebuild_that_was_killed_between_its_commits_is_repeated_and_takes_nothing_else",
+    );
+}
+
+#[test]
+fn case_12_a_replacement_that_landed_in_quarantine_alone_is_no_missing_row() {
+    let (home, cloud) = home();
+    home.put("drop", "bad.csv", "id,n\n9000,x\n");
+    run(&home, &cloud, 3);
+    let quarantined = home.counts("orders").rows_quarantined;
+    only_quarantine_lands(&home, &cloud, || {
+        home.put("drop", "bad.csv", "id,n\n9000,77\n");
+    });
+    let told = home.run(cloud.endpoint(), &["ledger", "rebuild", "orders"]).expect_code(0).stdout;
+    assert!(told.contains("1 object version of the ledger have no row left"), "{told}");
+    home.run(cloud.endpoint(), &["audit", "orders"]).expect_code(0);
+    run(&home, &cloud, 0);
+    home.run(cloud.endpoint(), &["audit", "orders"]).expect_code(0);
+    assert_eq!(home.counts("orders").rows_quarantined, quarantined - 1);
+}
+
+#[test]
+fn case_12_a_file_half_of_which_has_expired_is_adopted_as_it_is() {
+    let home = Home::new();
+    let cloud = Cloud::start(&home);
+    home.role_connection(cloud.endpoint());
+    home.datasource_text(
+        "orders",
+        "SCHEMA >\n    id Int64,\n    at DateTime,\n    day String\n\nENGINE \"MergeTree\"\nENGINE_PARTITION_KEY day\n\
+         ENGINE_TTL \"at + INTERVAL 30 DAY\"\nIMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop/\n",
+    );
+    home.put("drop", "1.csv", "id,at,day\n1,2020-01-01 00:00:00,a\n2,2999-01-01 00:00:00,b\n3,2020-01-02 00:00:00,a\n4,2999-01-01 00:00:00,b\nx,2999-01-01 00:00:00,b\n");
+    run(&home, &cloud, 0);
+    let told = home.run(cloud.endpoint(), &["maintain", "orders"]).expect_code(0).stdout;
+    assert!(told.contains("2 rows expired"), "{told}");
+    for name in LEDGER_FILES {
+        let _ = fs::remove_file(home.path("data").join(name));
+    }
+    home.run(cloud.endpoint(), &["datasource", "adopt", "orders"]).expect_code(0);
+    home.run(cloud.endpoint(), &["audit", "orders"]).expect_code(0);
+    run(&home, &cloud, 0);
+    home.run(cloud.endpoint(), &["audit", "orders"]).expect_code(0);
+    assert_eq!((home.counts("orders").rows, home.counts("orders").rows_quarantined), (2, 1));
 }
 
 #[test]

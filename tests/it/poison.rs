@@ -1,7 +1,10 @@
 //! Files that kill whoever decodes them, and good files over which the program was killed.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -115,20 +118,27 @@ fn case_15_kills_by_an_operator_while_a_good_file_is_read_never_blame_it() {
     assert_eq!(files.unwrap_or(0.0), 0.0, "it was never put off either");
 }
 
-/// The child as the program starts it, on this file.
+/// The child as the program starts it, on this file. Pieces that it tells are not part of its answer.
 fn child(home: &Home, job: &Value, bytes: &[u8]) -> Output {
     let path = home.path("suspect");
     File::create(&path).expect("a file").write_all(bytes).expect("writes");
-    let mut command = home.command("http://127.0.0.1:9", &["decode-probe", &job.to_string()]);
+    let (mut mine, its) = UnixStream::pair().expect("a socket");
+    let mut command = home.command("http://127.0.0.1:9", &["decode-probe"]);
     command.stdin(Stdio::from(File::open(&path).expect("opens"))).env_clear().env("MALLOC_ARENA_MAX", "1");
-    command.output().expect("the program starts")
+    let child = command.stdout(OwnedFd::from(its)).stderr(Stdio::piped()).spawn().expect("the program starts");
+    drop(command);
+    mine.write_all(job.to_string().as_bytes()).expect("writes");
+    mine.shutdown(Shutdown::Write).expect("is told to be over");
+    let mut stdout = Vec::new();
+    mine.read_to_end(&mut stdout).expect("an answer");
+    Output { stdout, ..child.wait_with_output().expect("ends") }
 }
 
 #[test]
 fn case_15_the_child_says_what_it_found_and_dies_of_what_takes_more_than_its_memory() {
     let home = Home::new();
-    let job =
-        |format: &str, bytes: &[u8], memory: u64| json!({"size": bytes.len(), "format": format, "memory": memory});
+    let parent = std::process::id();
+    let job = |format: &str, bytes: &[u8], memory: u64| json!({"parent": parent, "size": bytes.len(), "format": format, "memory": memory});
     let said = |output: Output| -> Value {
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).expect("JSON")
@@ -150,6 +160,10 @@ fn case_15_the_child_says_what_it_found_and_dies_of_what_takes_more_than_its_mem
 
     let no_job = child(&home, &json!({"size": 1}), b"x");
     assert_eq!(no_job.status.code(), Some(70), "{no_job:?}");
+    // Its parent ended before it could ask to end with it.
+    let orphan = json!({"parent": parent + 1, "size": 3, "format": "csv", "memory": 1 << 20});
+    let orphan = child(&home, &orphan, b"a,b");
+    assert_eq!((orphan.status.code(), orphan.stdout.len()), (Some(70), 0), "{orphan:?}");
 }
 
 #[test]

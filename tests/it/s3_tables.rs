@@ -25,7 +25,7 @@ const TABLES: &str = "s3://lake/tables";
 
 /// A devcloud in which `reader` reaches only the bucket `drop`, and `writer` and `analyst` only the bucket `lake`. The
 /// caller reaches neither, so whatever arrives has come by the right role.
-fn cloud(home: &Home) -> Cloud {
+pub(crate) fn cloud(home: &Home) -> Cloud {
     for bucket in ["drop", "lake"] {
         fs::create_dir_all(home.path("s3").join(bucket)).expect("a bucket");
     }
@@ -41,7 +41,7 @@ fn cloud(home: &Home) -> Cloud {
 }
 
 /// Connections for both buckets, and tables in one of them.
-fn configure(home: &Home, endpoint: &str) {
+pub(crate) fn configure(home: &Home, endpoint: &str) {
     configure_with(home, endpoint, WRITER, TABLES, "writer");
 }
 
@@ -64,11 +64,11 @@ fn read(python: &Path, endpoint: &str, table: &str, engine: &str, columns: &[&st
 }
 
 /// Rows by which a table is compared: key, ordinal, id, amount.
-type Rows = BTreeSet<(String, u64, u64, Option<u64>)>;
+pub(crate) type Rows = BTreeSet<(String, u64, u64, Option<u64>)>;
 
 /// All rows of a table; fails if one is there twice.
 #[track_caller]
-fn rows(python: &Path, endpoint: &str, engine: &str) -> Rows {
+pub(crate) fn rows(python: &Path, endpoint: &str, engine: &str) -> Rows {
     let found = read(python, endpoint, "orders", engine, &["_s3_key", "_s3_row", "id", "amount"]);
     let number = |value: &Value| value.as_u64();
     let rows = found["rows"].as_array().expect("rows").iter();
@@ -84,7 +84,7 @@ fn rows(python: &Path, endpoint: &str, engine: &str) -> Rows {
 
 /// Where the bad rows are, by key and ordinal.
 #[track_caller]
-fn bad_rows(python: &Path, endpoint: &str, engine: &str) -> BTreeSet<(String, u64)> {
+pub(crate) fn bad_rows(python: &Path, endpoint: &str, engine: &str) -> BTreeSet<(String, u64)> {
     let found = read(python, endpoint, "orders_quarantine", engine, &["_s3_key", "_s3_row"]);
     let all: Vec<(String, u64)> = found["rows"]
         .as_array()
@@ -98,7 +98,7 @@ fn bad_rows(python: &Path, endpoint: &str, engine: &str) -> BTreeSet<(String, u6
 }
 
 /// The rows that samples bring, without those that have no amount or with them.
-fn expected(samples: &[Sample], with_bad: bool) -> Rows {
+pub(crate) fn expected(samples: &[Sample], with_bad: bool) -> Rows {
     let of = |one: &Sample| {
         let (key, first, bad) = (one.key.clone(), one.first, one.bad.clone());
         (0..one.rows)
@@ -109,12 +109,12 @@ fn expected(samples: &[Sample], with_bad: bool) -> Rows {
     samples.iter().flat_map(of).collect()
 }
 
-fn expected_bad(samples: &[Sample]) -> BTreeSet<(String, u64)> {
+pub(crate) fn expected_bad(samples: &[Sample]) -> BTreeSet<(String, u64)> {
     samples.iter().flat_map(|one| one.bad.iter().map(|row| (one.key.clone(), *row))).collect()
 }
 
 #[track_caller]
-fn audit(home: &Home, cloud: &Cloud) {
+pub(crate) fn audit(home: &Home, cloud: &Cloud) {
     home.run(cloud.endpoint(), &["audit", "orders"]).expect_code(0);
 }
 
@@ -124,7 +124,7 @@ fn spooled(home: &Home) -> Vec<PathBuf> {
     entries.into_iter().flatten().map(|entry| entry.expect("readable").path()).collect()
 }
 
-fn in_lake(home: &Home, table: &str) -> PathBuf {
+pub(crate) fn in_lake(home: &Home, table: &str) -> PathBuf {
     home.path("s3/lake/tables").join(table)
 }
 

@@ -353,7 +353,10 @@ impl Handler<BatchClosed> for ConnectionActor {
         let waived = record.is_some_and(|record| record.guard_waived);
         let streak = record.map_or_else(Default::default, |record| record.streak);
         match guard::judge(&results, streak, limits) {
-            Err(failure) if !waived => self.refuse_batch(failure, files, ctx),
+            Err(mut failure) if !waived => {
+                failure.message = failure.message.replace("NAME", self.import().as_str());
+                self.refuse_batch(failure, files, ctx);
+            }
             _ => self.freeze_batch(results, files, ctx),
         }
     }

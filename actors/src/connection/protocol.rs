@@ -104,10 +104,13 @@ impl ConnectionActor {
     }
 
     fn abandon_batch(&mut self, seq: BatchSeq, ctx: &mut Context<Self>) {
+        let given_up = self.machine.take_given_up();
         if let Some(open) = self.open.as_ref() {
-            let reason = "it was interrupted before it could be committed";
+            let interrupted = "it was interrupted before it could be committed";
+            let reason = given_up.as_ref().map_or(interrupted, |failure| failure.message.as_str());
             BatchAbandoned { import: &self.labels, seq, id: &open.id, reason }.emit();
         }
+        self.requests.fail(given_up);
         self.give_back(seq, ctx);
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Requests {
     current: Option<Request>,
     /// What goes on could wait, and a tick or a sync cannot: they have the next turn.
     giving_way: bool,
+    /// Why the batch of the present one could not be committed.
+    failure: Option<Failure>,
 }
 
 pub(super) enum Request {
@@ -47,6 +49,13 @@ impl Requests {
     pub(super) fn end(&mut self, failure: &Failure) {
         for request in self.current.take().into_iter().chain(self.waiting.drain(..)) {
             request.answer(Err(failure.clone()));
+        }
+    }
+
+    /// The batch of the present request could not be committed.
+    pub(super) fn fail(&mut self, failure: Option<Failure>) {
+        if self.current.is_some() {
+            self.failure = failure;
         }
     }
 
@@ -118,6 +127,10 @@ impl ConnectionActor {
 
     /// No batch is open: goes on with the present request, or begins the next one. Tells whether there is one.
     pub(super) fn go_on_with_requests(&mut self, ctx: &mut Context<Self>) -> bool {
+        if let Some(failure) = self.requests.failure.take() {
+            self.upkeep = Upkeep::default();
+            return self.end_request(Err(failure), ctx);
+        }
         match self.requests.current {
             Some(Request::Replay(_)) => self.choose_rows(ctx),
             Some(Request::Rollback(_)) => return self.end_request(Ok(()), ctx),

@@ -10,7 +10,7 @@
 //! than about two groups are ever suspects. If its mark has not been taken away by then, it simply stays, so a batch of
 //! up to [`GROUP`] files takes one write.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connector_core::error::Failure;
@@ -43,6 +43,8 @@ struct Shared {
 struct State {
     /// Files that will be read soon, in order.
     wanted: VecDeque<ObjectVersionId>,
+    /// Those of the write that is under way, and whether they are done with meanwhile.
+    under_way: HashMap<ObjectVersionId, bool>,
     /// Marked, durably, and not done with.
     marked: HashSet<ObjectVersionId>,
     /// Marked, durably, and done with.
@@ -64,6 +66,7 @@ impl Marks {
     /// The file will be inspected: its batch may be a new one, and then an earlier mark is gone.
     pub(super) fn want(&self, file: ObjectVersionId) {
         let mut state = self.state();
+        state.under_way.remove(&file);
         state.marked.remove(&file);
         state.finished.remove(&file);
         state.wanted.push_back(file);
@@ -72,7 +75,10 @@ impl Marks {
     /// The file will be decoded, after it was inspected in the same batch: an earlier mark is as good as a new one.
     pub(super) fn want_again(&self, file: ObjectVersionId) {
         let mut state = self.state();
-        if state.finished.remove(&file) {
+        if let Some(done) = state.under_way.get_mut(&file) {
+            // No mark before it is written.
+            *done = false;
+        } else if state.finished.remove(&file) {
             state.marked.insert(file);
         } else if !state.marked.contains(&file) {
             state.wanted.push_back(file);
@@ -93,15 +99,17 @@ impl Marks {
             return Ok(());
         }
         let (started, finished) = self.state().next_group(file);
-        (self.shared.write)(started.clone(), finished).await?;
-        self.state().marked.extend(started);
-        Ok(())
+        let written = (self.shared.write)(started, finished).await;
+        self.state().written(written.is_ok());
+        written
     }
 
     /// The file is not parsed any more, or will not be after all.
     pub(super) fn done(&self, file: ObjectVersionId) {
         let mut state = self.state();
-        if state.marked.remove(&file) {
+        if let Some(done) = state.under_way.get_mut(&file) {
+            *done = true;
+        } else if state.marked.remove(&file) {
             state.finished.insert(file);
         } else {
             state.wanted.retain(|wanted| *wanted != file);
@@ -122,7 +130,25 @@ impl State {
         {
             group.push(file);
         }
+        // Of a write that nobody waited for to its end it is not known whether they are marked: to say that they are done
+        // with does no harm.
+        let left = self.under_way.drain().filter(|(file, _)| !group.contains(file)).map(|(file, _)| file);
+        self.finished.extend(left);
+        self.under_way.extend(group.iter().map(|file| (*file, false)));
         (group, self.finished.drain().collect())
+    }
+
+    /// What was under way is written, or not. One that was done with meanwhile is unmarked by the next write: it would be
+    /// a suspect for the rest of the batch.
+    fn written(&mut self, successfully: bool) {
+        let State { under_way, marked, finished, .. } = self;
+        for (file, done) in under_way.drain().filter(|_| successfully) {
+            if done {
+                finished.insert(file)
+            } else {
+                marked.insert(file)
+            };
+        }
     }
 }
 
@@ -251,5 +277,58 @@ mod tests {
         assert!(marks.reading(id(1)).await.is_err() && marks.reading(id(1)).await.is_err());
         *failing.lock().expect("lock") = false;
         assert!(marks.reading(id(1)).await.is_ok());
+    }
+    /// Marks whose writes wait until they are let go on, one by one.
+    fn held_marks() -> (Marks, Writes, Arc<tokio::sync::Semaphore>) {
+        let (writes, gate) = (Writes::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+        let (noted, held) = (Arc::clone(&writes), Arc::clone(&gate));
+        let write = move |started: Ids, mut finished: Ids| {
+            let (noted, held) = (Arc::clone(&noted), Arc::clone(&held));
+            async move {
+                finished.sort();
+                noted.lock().expect("lock").push((started, finished));
+                held.acquire().await.expect("open").forget();
+                Ok(())
+            }
+            .boxed()
+        };
+        (Marks::new(Box::new(write)), writes, gate)
+    }
+
+    #[tokio::test]
+    async fn case_15_a_file_that_ends_while_its_mark_is_written_does_not_stay_marked() {
+        let (marks, writes, gate) = held_marks();
+        (1..=3).for_each(|n| marks.want(id(n)));
+        let mut first = Box::pin(marks.reading(id(1)));
+        assert!(futures::poll!(&mut first).is_pending());
+        // Taken along, and over before they are marked; one of them is read after all.
+        marks.done(id(2));
+        marks.done(id(3));
+        marks.want_again(id(3));
+        let mut third = Box::pin(marks.reading(id(3)));
+        assert!(futures::poll!(&mut third).is_pending(), "no mark before it is written");
+        gate.add_permits(1);
+        first.await.expect("marks");
+        third.await.expect("marked with the first");
+        gate.add_permits(1);
+        marks.want(id(4));
+        marks.reading(id(4)).await.expect("marks");
+        let found = writes.lock().expect("lock").clone();
+        assert_eq!(found, [(vec![id(1), id(2), id(3)], vec![]), (vec![id(4)], vec![id(2)])]);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_marks_nothing_for_good() {
+        let (marks, writes, gate) = held_marks();
+        marks.want(id(1));
+        marks.want(id(2));
+        let mut first = Box::pin(marks.reading(id(1)));
+        assert!(futures::poll!(&mut first).is_pending());
+        drop(first);
+        gate.add_permits(2);
+        marks.reading(id(2)).await.expect("marks");
+        marks.reading(id(1)).await.expect("marks");
+        let found = writes.lock().expect("lock").clone();
+        assert_eq!(found[1..], [(vec![id(2)], vec![id(1)]), (vec![id(1)], vec![])]);
     }
 }

@@ -99,6 +99,13 @@ fn reader(bytes: impl Into<Bytes>) -> Reader {
     reader_within(&CreditPool::new(DEFAULT_BUDGET, 1), "a/key", bytes).0
 }
 
+/// Of a suspect; and how often it was read so far.
+pub(super) fn suspect(bytes: Vec<u8>) -> (Reader, impl Fn() -> usize) {
+    let (mut reader, source) = reader_within(&CreditPool::new(DEFAULT_BUDGET, 1), "a/key", bytes);
+    reader.object.suspect = true;
+    (reader, move || source.reads.lock().expect("lock").len())
+}
+
 /// Valid gzip data that are not compressed: stored blocks.
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut out = b"\x1F\x8B\x08\0\0\0\0\0\0\xFF".to_vec();

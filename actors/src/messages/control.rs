@@ -42,6 +42,8 @@ pub struct Replay {
 /// What a replay did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize)]
 pub struct ReplaySummary {
+    /// Nothing was changed.
+    pub dry_run: bool,
     /// Rows that the filter admits.
     pub rows: u64,
     /// Of these the ones that moved into the table, or would.
@@ -78,6 +80,8 @@ pub struct Rollback {
 /// What a rollback removed, or would remove.
 #[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize)]
 pub struct RollbackSummary {
+    /// Nothing was changed.
+    pub dry_run: bool,
     /// The batch that did it; `None` if nothing was left to remove, or nothing was to be done.
     pub batch: Option<BatchId>,
     pub files: u64,
@@ -121,6 +125,14 @@ pub struct Pause {
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<(), Failure>")]
 pub struct Resume {
+    pub import: ImportName,
+}
+
+/// Start an import anew whose last generation has ended, at once; one that runs goes on. A paused import stays paused, and
+/// nothing is waived. To the Supervisor; answered at once.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct Restart {
     pub import: ImportName,
 }
 

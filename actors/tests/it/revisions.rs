@@ -269,10 +269,10 @@ fn tables_are_looked_after_without_being_asked() {
             bench.bucket.put(&format!("{file:02}.csv"), "id,n\n1,1\n", file);
             process.sync("orders").await.expect("syncs");
         }
-        crate::doubles::until(async || (maintained() == 3).then_some(())).await;
+        crate::doubles::until(async || (maintained() == 2).then_some(())).await;
         bench.bucket.put("more.csv", "id,n\n1,1\n", 99);
         process.sync("orders").await.expect("the import goes on");
-        assert_eq!((bench.table.rows().len(), maintained()), (65, 3));
+        assert_eq!((bench.table.rows().len(), maintained()), (65, 2));
         drain(&process).await;
     });
 }
@@ -291,6 +291,28 @@ fn maintenance_that_fails_is_not_tried_without_end_and_holds_nothing_up() {
         assert_eq!((bench.table.rows().len(), tried), (70, 1));
         let asked = process.supervisor.send(Maintain { import: name() }).await.expect("lives");
         assert_eq!(asked.expect_err("it fails").code, "storage_denied");
+        drain(&process).await;
+    });
+}
+
+#[test]
+fn a_rollback_that_cannot_be_committed_is_given_up_with_its_reason_and_the_import_goes_on() {
+    System::new().block_on(async {
+        let (bench, ledger) = (Bench::new("orders"), ledger());
+        let process = Process::start(vec![bench.seat(0, two_columns(&bench, true), &ledger)]);
+        three_files(&bench);
+        process.sync("orders").await.expect("syncs");
+        let batch = BatchId::from_stored(newest_batch(&ledger).await.id);
+        let before = (bench.table.rows(), bench.quarantine.rows());
+        bench.table.state.lock().expect("lock").faults.push_back(CommitFault::Denied);
+        let refused = rollback(&process, &batch, false).await.expect_err("it cannot be committed");
+        assert_eq!(refused.code, "storage_denied");
+        assert_eq!((bench.table.rows(), bench.quarantine.rows()), before);
+        assert_eq!(newest_batch(&ledger).await.state, "abandoned");
+        bench.bucket.put("d.csv", "id,n\n8,80\n", 5);
+        process.sync("orders").await.expect("the import goes on");
+        let summary = rollback(&process, &batch, false).await.expect("it can be asked for again");
+        assert_eq!((summary.files, bench.table.rows()), (3, rows_of("d.csv", 1)));
         drain(&process).await;
     });
 }

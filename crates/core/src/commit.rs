@@ -162,6 +162,8 @@ pub struct CommitMachine {
     quarantine_seen: BatchSeq,
     /// The error that the last commit gave, if it gave one.
     last_error: Option<Failure>,
+    /// Why the batch that is being abandoned could not be committed.
+    given_up: Option<Failure>,
     ahead_ended: Option<Ended>,
 }
 
@@ -184,6 +186,7 @@ impl CommitMachine {
             table_version: None,
             quarantine_seen: 0,
             last_error: None,
+            given_up: None,
             ahead_ended: None,
         }
     }
@@ -211,6 +214,12 @@ impl CommitMachine {
     /// The sequence number that the next claim has to carry.
     pub fn next_seq(&self) -> BatchSeq {
         self.ledger.map_or(1, |ledger| ledger.committed_seq + 1)
+    }
+
+    /// Why a batch that revises rows is abandoned although it was staged: only the user can make its commit possible. Told
+    /// once.
+    pub fn take_given_up(&mut self) -> Option<Failure> {
+        self.given_up.take()
     }
 
     /// Whether the open batch's part in the quarantine table has landed already.
@@ -379,6 +388,12 @@ impl CommitMachine {
             return self.finalise(version);
         }
         if let Some(failure) = self.hopeless() {
+            let nothing_landed = self.table_version.is_none() && open.kind.table_first();
+            if nothing_landed && failure.class == ErrorClass::Config {
+                // What it revises stays as it is, and it can be asked for again: no reason to stop the import.
+                self.given_up = Some(failure);
+                return self.abandon();
+            }
             return self.stop(failure);
         }
         let (seq, uuid) = (open.seq, open.uuid);

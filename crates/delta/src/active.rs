@@ -41,6 +41,12 @@ impl ActiveFile {
         self.statistics()["numRecords"].as_u64()
     }
 
+    /// Of the statistics only the number of rows.
+    pub(crate) fn slim(self) -> Self {
+        let stats = self.rows().map(|rows| format!("{{\"numRecords\":{rows}}}"));
+        Self { stats, ..self }
+    }
+
     /// The least and the greatest object version that it can hold rows of; `None` if the log does not say.
     pub(crate) fn versions(&self) -> Option<(ObjectVersionId, ObjectVersionId)> {
         let statistics = self.statistics();
@@ -49,12 +55,17 @@ impl ActiveFile {
     }
 }
 
-/// All active data files.
-pub(crate) fn list(kernel: &Kernel, base: &Base) -> Result<Vec<ActiveFile>, DeltaError> {
+/// What is wanted of the active data files, one by one: a table may have a hundred thousand of them, each with
+/// kilobytes of statistics, so that only what is needed is kept.
+pub(crate) fn list<T>(
+    kernel: &Kernel,
+    base: &Base,
+    mut wanted: impl FnMut(ActiveFile) -> Option<T>,
+) -> Result<Vec<T>, DeltaError> {
     let mut files = Vec::new();
     each(kernel, base, |rows, selected| {
         let columns = Columns::of(rows).ok_or_else(|| unexpected(kernel))?;
-        files.extend(selected.iter().map(|row| columns.file(*row, base.partition())));
+        files.extend(selected.iter().filter_map(|row| wanted(columns.file(*row, base.partition()))));
         Ok(())
     })?;
     Ok(files)

@@ -175,11 +175,8 @@ impl Drop for UnfinishedFile {
     fn drop(&mut self) {
         match self.state {
             State::Draft => self.storage.forget_draft(&self.draft),
-            State::Published => {
-                if let Err(error) = self.storage.remove(&self.draft.path) {
-                    tracing::warn!(path = %self.path.display(), %error, "an unreferenced data file is left behind");
-                }
-            }
+            // Whoever drops it may be a thread of a runtime, which must not wait.
+            State::Published => self.storage.remove_soon(&self.draft.path),
             State::Kept => {}
         }
     }

@@ -113,17 +113,6 @@ impl DeltaError {
         }
     }
 
-    /// Whether it is one of a commit of which nothing can have been written.
-    pub(crate) fn is_before_commit(&self) -> bool {
-        matches!(
-            self,
-            Self::ColumnGone { .. }
-                | Self::ColumnTaken { .. }
-                | Self::BadSchema { .. }
-                | Self::StagedFileMissing { .. }
-        )
-    }
-
     /// A bounded label.
     pub fn code(&self) -> &'static str {
         match self {

@@ -19,6 +19,7 @@ use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
 use delta_kernel::{FilteredEngineData, KernelError, Snapshot};
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
+use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::RuntimeFlavor;
 
 use crate::active;
@@ -31,6 +32,7 @@ use crate::partition;
 use crate::removal::Revision;
 use crate::schema_map;
 use crate::storage::Storage;
+use crate::writer::Written;
 
 /// The table property that names the import that a table belongs to.
 const IMPORT_PROPERTY: &str = "s3_connector.import";
@@ -43,6 +45,8 @@ const RETENTION_PROPERTY: &str = "delta.setTransactionRetentionDuration";
 const MAPPING_PROPERTY: &str = "delta.columnMapping.mode";
 /// How this program calls itself in `commitInfo`.
 pub(crate) const ENGINE_INFO: &str = concat!("s3-connector/", env!("CARGO_PKG_VERSION"));
+/// A torn log entry that was written to within this time may be in the making.
+const TORN_FOR: SignedDuration = SignedDuration::from_mins(1);
 /// Commits from one checkpoint to the next.
 const COMMITS_PER_CHECKPOINT: u64 = 50;
 
@@ -53,6 +57,7 @@ pub(crate) struct Kernel {
     pub(crate) root: PathBuf,
     pub(crate) engine: DefaultEngine<TokioMultiThreadExecutor>,
     pub(crate) log: Log,
+    pub(crate) written: Written,
 }
 
 /// A state of the table that a commit can build on.
@@ -91,6 +96,8 @@ pub(crate) enum Appended {
         snapshot: Option<SnapshotRef>,
     },
     Conflict,
+    /// It was put, and may have landed.
+    Unknown(DeltaError),
 }
 
 impl Kernel {
@@ -101,7 +108,7 @@ impl Kernel {
         let executor = Arc::new(TokioMultiThreadExecutor::new(storage.handle().clone()));
         let engine = DefaultEngineBuilder::new(Arc::clone(storage.store())).with_task_executor(executor).build();
         let (root, log) = (storage.table().to_owned(), Log::new(storage.clone()));
-        Ok(Self { storage, root, engine, log })
+        Ok(Self { storage, root, engine, log, written: Written::default() })
     }
 
     /// Reads the newest state from storage; `None` if there is no table.
@@ -120,6 +127,34 @@ impl Kernel {
 
     fn snapshot(&self) -> Result<SnapshotRef, KernelError> {
         Snapshot::builder_for(self.storage.url().as_str()).build(&self.engine)
+    }
+
+    /// Moves the newest log entry of a local table out of the way if it is torn. Its writer was cut off with the power and
+    /// cannot have told anybody that it had committed; if the ledger says otherwise, the table now lacks a batch that the
+    /// ledger has, which stops the import. `now`: by the clock that gives files their times.
+    ///
+    /// Only of a table that is an import's: what another program does to its own is its business. And only what has not
+    /// changed for a while: programs that do not link a whole file to its name write an entry in several strokes.
+    ///
+    /// # Errors
+    /// `Storage` while the entry is too young; those of listing, reading and renaming.
+    pub(crate) fn mend_torn_entry(&self, now: Timestamp) -> Result<(), DeltaError> {
+        let Some(torn) = self.log.torn_entry()? else { return Ok(()) };
+        // A first entry does not say whose it would have been.
+        if torn.version.checked_sub(1).is_some_and(|whole| !self.is_an_imports(whole)) {
+            return Ok(());
+        }
+        if now.duration_since(torn.modified) < TORN_FOR {
+            let why = "it is half there, and its writer may be at work; it is moved aside when it has not changed for a minute";
+            return Err(DeltaError::Storage { path: self.log.file(torn.version), why: why.to_owned() });
+        }
+        self.log.move_aside(torn.version)
+    }
+
+    /// Whether the table belonged to an import at a version; one that cannot be read did not.
+    fn is_an_imports(&self, version: u64) -> bool {
+        let snapshot = Snapshot::builder_for(self.storage.url().as_str()).at_version(version).build(&self.engine);
+        snapshot.is_ok_and(|snapshot| snapshot.metadata_configuration().contains_key(IMPORT_PROPERTY))
     }
 
     fn base(&self, snapshot: SnapshotRef) -> Result<Base, DeltaError> {
@@ -170,6 +205,9 @@ impl Kernel {
 
     /// Appends the files of a batch on top of `base`, in one commit, with the columns that the batch adds and what
     /// the removal of rows does, which was worked out on the same `base`.
+    ///
+    /// # Errors
+    /// Only before the log entry was put: nothing has been committed, and nothing refers to the files.
     pub(crate) fn append(&self, base: Base, commit: &TableCommit, revision: &Revision) -> Result<Appended, DeltaError> {
         let new_fields = self.new_fields(&base, &commit.add_columns)?;
         let files: Vec<StagedFile> = commit.files.iter().chain(&revision.files).cloned().collect();
@@ -184,7 +222,7 @@ impl Kernel {
         let landed = match slot.take() {
             Some(PutOutcome::Landed { version, entry }) => (version, entry),
             Some(PutOutcome::Conflict) => return Ok(Appended::Conflict),
-            Some(PutOutcome::Unknown(error)) => return Err(error),
+            Some(PutOutcome::Unknown(error)) => return Ok(Appended::Unknown(error)),
             None => return Err(self.never_put(result.err(), evolves)),
         };
         let (version, entry) = landed;

@@ -53,5 +53,5 @@ mod tests;
 
 pub use error::DeltaError;
 pub use scan::TableScan;
-pub use storage::{Location, S3Location, Tried, probe_conditional_put};
+pub use storage::{Location, S3Location, Tried};
 pub use table::DeltaTable;

@@ -1,12 +1,13 @@
 //! Log entries as files: `_delta_log/<version>.json`, one action a line.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use connector_core::ids::{BatchId, BatchSeq, BatchUuid};
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStoreExt as _, PutMode};
 use serde_json::Value;
@@ -14,6 +15,8 @@ use serde_json::Value;
 use crate::error::DeltaError;
 use crate::storage::{LOG_FOLDER, Storage};
 
+/// Entries that are read at once, where there are many.
+const READS_AT_ONCE: usize = 16;
 /// The field of `commitInfo` that carries the batch uuid.
 pub(crate) const BATCH_UUID_FIELD: &str = "batchUuid";
 /// The field of `commitInfo` that carries the batch id.
@@ -25,8 +28,8 @@ pub(crate) struct Log {
     storage: Storage,
     prefix: StorePath,
     dir: PathBuf,
-    /// A put has failed whose entry is there all the same: whether it is on disk is not known.
-    doubtful: Arc<AtomicBool>,
+    /// Versions of which a put has failed whose entry is there all the same: whether it is on disk is not known.
+    doubtful: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Log {
@@ -70,59 +73,65 @@ impl Log {
     /// Makes the entry of a version durable, whose bytes were read. Its put may have failed at the sync, and a sync that
     /// failed once is worth nothing the second time: then it is written anew.
     pub(crate) fn settle(&self, version: u64, bytes: &[u8]) -> Result<(), DeltaError> {
-        self.doubtful.store(true, Ordering::SeqCst);
+        self.doubtful().insert(version);
         self.storage.rewrite_log_entry(&name(version), bytes)?;
-        self.doubtful.store(false, Ordering::SeqCst);
+        self.doubtful().remove(&version);
         Ok(())
     }
 
     /// Makes entries durable that were read: their writer may have ended between the link and the sync of the folder.
-    pub(crate) fn sync(&self, newest: u64) -> Result<(), DeltaError> {
-        if self.doubtful.load(Ordering::SeqCst)
-            && let Some(bytes) = self.read(newest)?
-        {
-            return self.settle(newest, &bytes);
-        }
+    pub(crate) fn sync(&self) -> Result<(), DeltaError> {
+        self.settle_doubts()?;
         self.storage.sync_log()
     }
 
-    /// Moves the newest entry of a local table out of the way if it is torn: empty, or not JSON. Its writer was cut off
-    /// with the power and cannot have told anybody that it had committed; if the ledger says otherwise, the table now
-    /// lacks a batch that the ledger has, which stops the import.
-    ///
-    /// # Errors
-    /// Those of listing, reading and renaming. An older entry that is torn is left alone: reading the table fails.
-    pub(crate) fn move_torn_entry_aside(&self) -> Result<(), DeltaError> {
+    /// Makes the entries durable of which it is not known, before anything builds on them.
+    pub(crate) fn settle_doubts(&self) -> Result<(), DeltaError> {
+        let doubtful = self.doubtful().clone();
+        for version in doubtful {
+            match self.read(version)? {
+                Some(bytes) => self.settle(version, &bytes)?,
+                None => drop(self.doubtful().remove(&version)),
+            }
+        }
+        Ok(())
+    }
+
+    fn doubtful(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest entry of a local table if it is torn: empty, or not JSON. In a bucket an object is there whole or not
+    /// at all. An older entry that is torn is left alone: reading the table fails.
+    pub(crate) fn torn_entry(&self) -> Result<Option<TornEntry>, DeltaError> {
         if !self.storage.is_local() {
-            return Ok(());
+            return Ok(None);
         }
         let files = self.storage.list_log()?;
-        let version = |file: &crate::storage::StoredFile| {
+        let version = |file: crate::storage::StoredFile| {
             let name = file.path.rsplit('/').next().filter(|name| is_version_file(name))?;
-            Some((name.get(..20)?.parse::<u64>().ok()?, name.ends_with(".json") && !name.contains("checkpoint")))
+            let is_entry = name.ends_with(".json") && !name.contains("checkpoint");
+            Some((name.get(..20)?.parse::<u64>().ok()?, is_entry, file.modified))
         };
         // At the same version the entry comes last, so that a checkpoint of it leaves the entry alone.
-        let Some((newest, is_entry)) =
-            files.iter().filter_map(version).max_by_key(|(version, entry)| (*version, !entry))
-        else {
-            return Ok(());
-        };
-        if !is_entry {
-            return Ok(());
-        }
-        let Some(bytes) = self.read(newest)? else { return Ok(()) };
-        if !bytes.trim_ascii().is_empty() && Entry::parse(&bytes).is_ok() {
-            return Ok(());
-        }
-        let from = self.file(newest);
-        let to = match newest {
+        let newest = files.into_iter().filter_map(version).max_by_key(|(version, is_entry, _)| (*version, !is_entry));
+        let Some((version, true, modified)) = newest else { return Ok(None) };
+        let Some(bytes) = self.read(version)? else { return Ok(None) };
+        let is_whole = !bytes.trim_ascii().is_empty() && Entry::parse(&bytes).is_ok();
+        Ok((!is_whole).then_some(TornEntry { version, modified }))
+    }
+
+    /// Moves a torn entry out of the way.
+    pub(crate) fn move_aside(&self, version: u64) -> Result<(), DeltaError> {
+        let from = self.file(version);
+        let to = match version {
             // Any file in the folder of the log keeps a table from being created.
             0 => self.storage.named(&format!("{LOG_FOLDER}.{}.torn", name(0))),
-            _ => self.dir.join(format!("{}.torn", name(newest))),
+            _ => self.dir.join(format!("{}.torn", name(version))),
         };
         std::fs::rename(&from, &to).map_err(|error| DeltaError::io(&from, error))?;
         tracing::warn!(
-            entry = %from.display(), moved_to = %to.display(), bytes = bytes.len(),
+            entry = %from.display(), moved_to = %to.display(),
             "the newest log entry was torn, by a power cut or a full disk; it was moved aside and the table goes on without it"
         );
         self.storage.sync_log()
@@ -136,14 +145,36 @@ impl Log {
         seq: BatchSeq,
         newest: u64,
     ) -> Result<Option<(BatchUuid, Option<BatchId>)>, DeltaError> {
+        let Some((_, entry)) = self.newest_txn(app_id, newest)? else { return Ok(None) };
+        let is_it = entry.txn(app_id) == Some(seq);
+        Ok(entry.batch.filter(|_| is_it).map(|uuid| (uuid, entry.batch_id)))
+    }
+
+    /// The newest entry that sets the `txn` of an app id, looking back from version `newest`, with its version. `None`
+    /// if there is none, or it is gone.
+    pub(crate) fn newest_txn(&self, app_id: &str, newest: u64) -> Result<Option<(u64, Entry)>, DeltaError> {
         for version in (0..=newest).rev() {
             let Some(bytes) = self.read(version)? else { return Ok(None) };
             let entry = self.parse(version, &bytes)?;
-            if let Some(found) = entry.txn(app_id) {
-                return Ok(entry.batch.filter(|_| found == seq).map(|uuid| (uuid, entry.batch_id)));
+            if entry.txn(app_id).is_some() {
+                return Ok(Some((version, entry)));
             }
         }
         Ok(None)
+    }
+
+    /// As [`Log::read`], of many, some at a time.
+    pub(crate) fn read_all(&self, versions: &[u64]) -> Result<Vec<Option<Bytes>>, DeltaError> {
+        let reads = versions.iter().map(|version| async move {
+            let read = async { self.storage.store().get(&self.entry(*version)).await?.bytes().await };
+            match read.await {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(DeltaError::store(&self.file(*version), &error)),
+            }
+        });
+        let reads: Vec<_> = reads.collect();
+        self.storage.handle().block_on(futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect())
     }
 
     /// Reads the actions of an entry that this crate needs.
@@ -165,6 +196,14 @@ impl Log {
     fn entry(&self, version: u64) -> StorePath {
         self.prefix.clone().join(name(version))
     }
+}
+
+/// A log entry that is half there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TornEntry {
+    pub(crate) version: u64,
+    /// When it was last written to.
+    pub(crate) modified: Timestamp,
 }
 
 /// What this crate reads of a log entry.

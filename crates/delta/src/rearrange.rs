@@ -13,10 +13,12 @@ use crate::error::DeltaError;
 use crate::kernel::{Base, ENGINE_INFO, Kernel, stats_of};
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Rearranged {
     Landed,
     Conflict,
+    /// It was put, and may have landed.
+    Unknown(DeltaError),
 }
 
 /// Table properties, set to `true` by another program, under which data files cannot be written anew by this one.
@@ -26,7 +28,7 @@ impl Kernel {
     /// Puts data files in the place of others that hold the same rows, if nobody has committed since `base`.
     ///
     /// # Errors
-    /// `CommitUnknown` and those of the disk: it may have landed all the same.
+    /// Only before the log entry was put: nothing has been committed.
     pub(crate) fn rearrange(
         &self,
         base: &Base,
@@ -51,7 +53,7 @@ impl Kernel {
         match slot.take() {
             Some(PutOutcome::Landed { .. }) => Ok(Rearranged::Landed),
             Some(PutOutcome::Conflict) => Ok(Rearranged::Conflict),
-            Some(PutOutcome::Unknown(error)) => Err(error),
+            Some(PutOutcome::Unknown(error)) => Ok(Rearranged::Unknown(error)),
             None => Err(self.never_put(result.err(), false)),
         }
     }

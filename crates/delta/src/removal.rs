@@ -41,7 +41,7 @@ pub(crate) fn prepare(kernel: &Kernel, base: &Base, removal: &Removal) -> Result
         Removal::Rows(rows) => Wanted::Rows(rows.iter().map(|(version, rows)| (*version, ascending(rows))).collect()),
     };
     let mut revision = Revision::default();
-    for file in active::list(kernel, base)?.iter().filter(|file| wanted.may_be_in(file)) {
+    for file in &active::list(kernel, base, |file| wanted.may_be_in(&file).then(|| file.slim()))? {
         if let Err(error) = without(kernel, base, file, &wanted, &mut revision) {
             rewrite::discard(kernel, &revision.files);
             return Err(error);
@@ -52,8 +52,7 @@ pub(crate) fn prepare(kernel: &Kernel, base: &Base, removal: &Removal) -> Result
 
 fn whole_files(kernel: &Kernel, base: &Base, paths: &[String]) -> Result<Option<Revision>, DeltaError> {
     let gone: HashSet<String> = paths.iter().cloned().collect();
-    let active = active::list(kernel, base)?;
-    let present: Vec<&ActiveFile> = active.iter().filter(|file| gone.contains(&file.path)).collect();
+    let present = active::list(kernel, base, |file| gone.contains(&file.path).then(|| file.slim()))?;
     if present.len() != gone.len() {
         return Ok(None);
     }

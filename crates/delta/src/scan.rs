@@ -37,8 +37,6 @@ pub struct TableScan {
     version: u64,
     schema: SchemaRef,
     files: std::vec::IntoIter<DataFile>,
-    file_count: usize,
-    row_count: Option<u64>,
     current: Option<FileRows>,
 }
 
@@ -53,14 +51,16 @@ impl TableScan {
         &self.schema
     }
 
-    /// How many data files there are.
-    pub fn file_count(&self) -> usize {
-        self.file_count
+    /// How many data files are left to read.
+    #[cfg(test)]
+    pub(crate) fn file_count(&self) -> usize {
+        self.files.len()
     }
 
-    /// How many rows there are, without reading a file. `None` if another program added a file and did not say.
-    pub fn row_count(&self) -> Option<u64> {
-        self.row_count
+    /// How many rows they have, by the log. `None` if another program added a file and did not say.
+    #[cfg(test)]
+    pub(crate) fn row_count(&self) -> Option<u64> {
+        self.files.as_slice().iter().map(|file| file.rows).sum()
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, DeltaError> {
@@ -99,7 +99,22 @@ struct DataFile {
     partition: Option<(String, ArrayRef)>,
     /// Which of the first rows another program has not deleted; further ones are all there.
     selected: Option<Vec<bool>>,
+    #[cfg(test)]
     rows: Option<u64>,
+}
+
+impl DataFile {
+    /// One of which all rows are read.
+    fn plain(storage: Storage, path: String, partition: Option<(String, ArrayRef)>) -> Self {
+        Self {
+            storage,
+            path,
+            partition,
+            selected: None,
+            #[cfg(test)]
+            rows: None,
+        }
+    }
 }
 
 /// Lists what is to be read. Blocking; calls the kernel.
@@ -115,8 +130,6 @@ pub(crate) fn plan(kernel: &Kernel, base: &Base, columns: Option<&[String]>) -> 
     Ok(TableScan {
         version: base.snapshot.version(),
         schema: Arc::new(schema),
-        file_count: files.len(),
-        row_count: files.iter().map(|file| file.rows).sum(),
         files: files.into_iter(),
         current: None,
     })
@@ -160,17 +173,29 @@ fn data_file(kernel: &Kernel, base: &Base, file: &ScanFile) -> Result<DataFile, 
     let path = kernel.storage.resolve(&file.path)?;
     let spelled = base.partition().and_then(|column| file.partition_values.get(column));
     let partition = partition_value(kernel, base, spelled.map(String::as_str))?;
-    let deleted = file.dv_info.cardinality().map_err(|error| unreadable(one_line(&error)))?.unwrap_or_default();
     let selected = file.dv_info.get_selection_vector(&kernel.engine, kernel.storage.url());
     let selected = selected
         .map_err(|error| DeltaError::outside(&kernel.root, &error).unwrap_or_else(|| unreadable(one_line(&error))))?;
-    let rows = file.stats.as_ref().and_then(|stats| stats.num_records.checked_sub(deleted));
     let storage = kernel.storage.clone();
-    Ok(DataFile { storage, path, partition, selected, rows })
+    Ok(DataFile {
+        storage,
+        path,
+        partition,
+        selected,
+        #[cfg(test)]
+        rows: rows_said(file),
+    })
+}
+
+/// How many rows a file has, by the log.
+#[cfg(test)]
+fn rows_said(file: &ScanFile) -> Option<u64> {
+    let deleted = file.dv_info.cardinality().ok()?.unwrap_or_default();
+    file.stats.as_ref().and_then(|stats| stats.num_records.checked_sub(deleted))
 }
 
 /// The partition column and one value of it, as a column of one row; `None` if the table is not partitioned.
-fn partition_value(
+pub(crate) fn partition_value(
     kernel: &Kernel,
     base: &Base,
     spelled: Option<&str>,
@@ -208,7 +233,7 @@ impl FileRows {
     /// Opens a data file by its path in the log, without partition value.
     pub(crate) fn open_path(kernel: &Kernel, log_path: &str, schema: &Schema) -> Result<Self, DeltaError> {
         let (storage, path) = (kernel.storage.clone(), kernel.storage.resolve(log_path)?);
-        Self::open(DataFile { storage, path, partition: None, selected: None, rows: None }, schema)
+        Self::open(DataFile::plain(storage, path, None), schema)
     }
 
     /// Opens an active data file. Rows that another program has deleted are read like the others.
@@ -220,7 +245,7 @@ impl FileRows {
     ) -> Result<Self, DeltaError> {
         let (storage, path) = (kernel.storage.clone(), kernel.storage.resolve(&file.path)?);
         let partition = partition_value(kernel, base, file.partition.as_deref())?;
-        Self::open(DataFile { storage, path, partition, selected: None, rows: None }, schema)
+        Self::open(DataFile::plain(storage, path, partition), schema)
     }
 
     /// Columns of the file that are not asked for.

@@ -16,6 +16,7 @@ mod upload;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,9 +30,10 @@ use uuid::Uuid;
 
 use crate::error::DeltaError;
 
-pub(crate) use self::disk::{Disk, RealDisk};
+pub(crate) use self::disk::{Disk, PROBE_PREFIX, RealDisk};
 pub use self::place::{Location, S3Location, Tried};
-pub use self::probe::probe_conditional_put;
+#[cfg(test)]
+pub(crate) use self::probe::probe as probe_conditional_put;
 pub(crate) use self::ranged::TableFile;
 
 /// The folder of the log.
@@ -186,10 +188,12 @@ impl Storage {
 
     /// Whether the place can be written to, told before anything is claimed: a local directory that is a symbolic link
     /// or read-only is refused, as is a bucket that lets two writers create the same object.
-    pub(crate) fn check_writable(&self) -> Result<(), DeltaError> {
+    ///
+    /// Says what time it is by the clock that gives local files their times; it may be that of another machine.
+    pub(crate) fn check_writable(&self) -> Result<Option<Timestamp>, DeltaError> {
         match &self.shared.place {
-            Place::Local { disk } => disk::check(disk.as_ref(), &self.shared.table),
-            Place::S3 { .. } => self.check_store(),
+            Place::Local { disk } => disk::check(disk.as_ref(), &self.shared.table).map(Some),
+            Place::S3 { .. } => self.check_store().map(|()| None),
         }
     }
 
@@ -198,6 +202,15 @@ impl Storage {
         match &self.shared.place {
             Place::Local { .. } => Ok(()),
             Place::S3 { location } => location.check_once(&self.shared.handle),
+        }
+    }
+
+    /// Removes keys that interrupted trials of a bucket have left beside the table; says how many and of how many bytes.
+    /// A role that may not look there leaves them.
+    pub(crate) fn sweep_probes(&self, before: Timestamp) -> (u64, u64) {
+        match &self.shared.place {
+            Place::Local { .. } => (0, 0),
+            Place::S3 { location } => self.shared.handle.block_on(probe::sweep(location, before)),
         }
     }
 
@@ -230,7 +243,13 @@ impl Storage {
                 location.spool.join(format!("part-{}.parquet", Uuid::new_v4()))
             }
         };
-        let opened = File::options().read(true).write(true).create_new(true).open(&local);
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        if !self.is_local() {
+            // Who may read the bucket is not told by who may look into this machine's folders.
+            options.mode(0o600);
+        }
+        let opened = options.open(&local);
         let file = opened.map_err(|error| DeltaError::io(&local, error))?;
         Ok((Draft { path: path.to_owned(), local }, file))
     }

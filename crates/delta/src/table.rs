@@ -137,13 +137,18 @@ impl Destination for DeltaTable {
     }
 
     fn open_writer(&self, schema: &TableSchema) -> PortResult<Box<dyn DataFileWriter>> {
-        Ok(Box::new(TableWriter::new(&self.inner.kernel.storage, schema)?))
+        let kernel = &self.inner.kernel;
+        Ok(Box::new(TableWriter::new(&kernel.storage, &kernel.written, schema)?))
     }
 
     async fn discard(&self, files: &[StagedFile]) {
         let (inner, files) = (Arc::clone(&self.inner), files.to_vec());
         // A panic or a stopping runtime leaves unreferenced files behind, which is harmless.
-        let _ = self.handle.spawn_blocking(move || rewrite::discard(&inner.kernel, &files)).await;
+        let work = move || {
+            inner.kernel.written.forget(&files);
+            rewrite::discard(&inner.kernel, &files);
+        };
+        let _ = self.handle.spawn_blocking(work).await;
     }
 
     async fn staged_files_intact(&self, files: &[StagedFile]) -> PortResult<bool> {
@@ -184,13 +189,15 @@ impl Inner {
     fn read(&self) -> Result<Option<TableFacts>, DeltaError> {
         // Whoever reads has a doubt; the next commit shall not build on anything older than this.
         self.keep(None);
-        self.kernel.storage.check_writable()?;
-        self.kernel.log.move_torn_entry_aside()?;
+        if let Some(now) = self.kernel.storage.check_writable()? {
+            self.kernel.mend_torn_entry(now)?;
+        }
+        self.kernel.log.settle_doubts()?;
         let facts = self.facts()?;
-        if let Some(facts) = facts.as_ref().filter(|facts| facts.committed_seq > 0) {
+        if facts.as_ref().is_some_and(|facts| facts.committed_seq > 0) {
             // The process may have ended between the link and the sync of its directory. What is told from here on is
             // final, so it has to be durable first.
-            self.kernel.log.sync(facts.version)?;
+            self.kernel.log.sync()?;
         }
         Ok(facts)
     }
@@ -242,6 +249,7 @@ impl Inner {
             self.keep(None);
         }
         self.kernel.storage.check_store()?;
+        self.kernel.log.settle_doubts()?;
         let Some((base, seq)) = self.newest(commit.import)? else { return Ok(CommitAnswer::Conflict) };
         // A quarantine table takes part in some batches only, so its sequence has gaps.
         if base.import != Some(commit.import) || seq >= commit.seq || commit.after.is_some_and(|after| seq != after) {
@@ -253,6 +261,7 @@ impl Inner {
         let import = base.import;
         match self.kernel.append(base, commit, &revision) {
             Ok(Appended::Landed { version, entry, snapshot }) => {
+                self.kernel.written.forget(&commit.files);
                 // An earlier attempt may be what has landed, and its data files are others than those of this one.
                 let kept = snapshot.filter(|_| !revises);
                 self.keep(kept.map(|snapshot| Kept { base: Base { snapshot, import }, seq: commit.seq, entry }));
@@ -262,11 +271,10 @@ impl Inner {
                 rewrite::discard(&self.kernel, &revision.files);
                 Ok(CommitAnswer::Conflict)
             }
+            // The files that were written anew may be the table's.
+            Ok(Appended::Unknown(error)) => Err(error),
             Err(error) => {
-                // Whether it has landed is not known else, so the files that were written anew may be the table's.
-                if error.is_before_commit() {
-                    rewrite::discard(&self.kernel, &revision.files);
-                }
+                rewrite::discard(&self.kernel, &revision.files);
                 Err(error)
             }
         }

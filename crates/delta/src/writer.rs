@@ -5,11 +5,12 @@
 //! largest, because then a stream of values that alternate fills files of some size, where closing the oldest would
 //! close one at every turn.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{Int32Type, SchemaRef};
 use connector_core::ports::{DataFileWriter, PortResult, RowOrigin, StagedFile};
 use connector_core::schema::TableSchema;
 
@@ -26,9 +27,44 @@ const BUFFERED_BYTES: usize = 64 << 20;
 /// Files of different partition values that are open at once.
 pub(crate) const OPEN_FILES: usize = 16;
 
+/// What is remembered of data files that were written and not yet committed; more is forgotten.
+const MOST_REMEMBERED: usize = 100_000;
+
+/// The columns of data files that this process has written for a table and not committed yet, by their paths: so that
+/// they need not be opened again to find out. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written(Arc<Mutex<HashMap<String, SchemaRef>>>);
+
+impl Written {
+    /// The columns of a file in plain types, without the partition column; `None` if it is not known.
+    pub(crate) fn columns(&self, path: &str) -> Option<SchemaRef> {
+        self.held().get(path).cloned()
+    }
+
+    pub(crate) fn forget(&self, files: &[StagedFile]) {
+        let mut held = self.held();
+        for file in files {
+            held.remove(&file.path);
+        }
+    }
+
+    fn remember(&self, files: &[StagedFile], columns: &SchemaRef) {
+        let mut held = self.held();
+        if held.len() + files.len() > MOST_REMEMBERED {
+            held.clear();
+        }
+        held.extend(files.iter().map(|file| (file.path.clone(), Arc::clone(columns))));
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, SchemaRef>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Open data files of one table.
 pub(crate) struct TableWriter {
     storage: Storage,
+    written: Written,
     layout: Arc<Layout>,
     /// The partition value of each is another one.
     open: Vec<(Option<String>, DataFile)>,
@@ -37,9 +73,10 @@ pub(crate) struct TableWriter {
 
 impl TableWriter {
     /// A writer into the table. It creates no file before the first row.
-    pub(crate) fn new(storage: &Storage, schema: &TableSchema) -> Result<Self, DeltaError> {
+    pub(crate) fn new(storage: &Storage, written: &Written, schema: &TableSchema) -> Result<Self, DeltaError> {
         let layout = Arc::new(Layout::new(schema)?);
-        Ok(Self { storage: storage.clone(), layout, open: Vec::new(), closed: Vec::new() })
+        let (storage, written) = (storage.clone(), written.clone());
+        Ok(Self { storage, written, layout, open: Vec::new(), closed: Vec::new() })
     }
 
     fn append(&mut self, rows: &RecordBatch, origin: &RowOrigin, ordinals: &[u64]) -> Result<(), DeltaError> {
@@ -148,7 +185,9 @@ impl TableWriter {
             self.closed.push(file.close(value)?);
         }
         self.storage.sync_dirs(self.closed.iter().map(ClosedFile::path))?;
-        Ok(self.closed.into_iter().map(ClosedFile::keep).collect())
+        let files: Vec<StagedFile> = self.closed.into_iter().map(ClosedFile::keep).collect();
+        self.written.remember(&files, &self.layout.plain);
+        Ok(files)
     }
 
     fn bad_block(&self, why: String) -> DeltaError {

@@ -75,7 +75,7 @@ pub use crate::backup::{Imported, import_ledger};
 pub use crate::counts::OBJECT_STATES;
 pub use crate::error::LedgerError;
 pub use crate::history::{MAX_PAGE, MAX_PAGE_FILES};
-pub use crate::mend::{Adopted, AdoptedVersion, Adoption};
+pub use crate::mend::{Adopted, AdoptedVersion, Adoption, MissingRows};
 pub use crate::open::{LEDGER_FILE, LOCK_FILE};
 pub use crate::queue::Queue;
 pub use crate::reader::LedgerReader;

@@ -1,10 +1,10 @@
 //! Making the ledger agree with the table again, by hand: after one of them was lost or restored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use connector_core::ids::{BatchSeq, ImportName, ImportUuid, ObjectVersionId};
 use connector_core::ports::PortResult;
-use connector_core::revision::{KeyedVersion, RowDigest};
+use connector_core::revision::{Account, KeyedVersion, RowDigest};
 use connector_core::schema::TableSchema;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -27,6 +27,9 @@ pub struct Adoption {
     pub schema: TableSchema,
     /// All object versions that have rows in either table, each once.
     pub versions: Vec<AdoptedVersion>,
+    /// The table was restored to an older version: rows that the ledger knows of and that are in neither table are missing,
+    /// and were not taken away on purpose. So is a [`SqliteLedger::reread`] that was not followed by an adoption.
+    pub restored: bool,
 }
 
 /// An object version that has rows in the table or in its quarantine.
@@ -44,12 +47,27 @@ pub struct AdoptedVersion {
 }
 
 /// What an adoption found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adopted {
     /// Object versions that the ledger knew.
     pub known: u64,
     /// Object versions that a listing has still to show.
     pub unknown: u64,
+    /// Object versions of which no row is left, although the ledger knew of some: rolled back or expired since.
+    pub without_rows: u64,
+    /// Object versions that are pending again, because a restored table has no row of them any more.
+    pub pending: u64,
+    /// Object versions some of whose rows a restored table lacks, and that cannot be read again without taking away what
+    /// it has, or not at all. Their accounts still count those rows.
+    pub missing: Vec<MissingRows>,
+}
+
+/// Rows of an object version that are in neither table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingRows {
+    pub key: String,
+    pub id: ObjectVersionId,
+    pub rows: u64,
 }
 
 impl SqliteLedger {
@@ -76,9 +94,10 @@ impl SqliteLedger {
         Ok(self.transact("adopt the table", TransactionBehavior::Immediate, job).await?)
     }
 
-    /// Object versions whose rows batches above `seq` brought or moved, those of [`Self::reread`] calls before among them.
-    /// Whatever either table still has of them has to go with the commit that brings the table's `txn` up to date: a
-    /// restored table may still have rows that such a batch removed, and its quarantine rows that it brought.
+    /// Object versions that batches above `seq` brought and that [`Self::reread`] lets be read again, or already has.
+    /// Whatever either table still has of them has to go with the commit that brings the table's `txn` up to date:
+    /// quarantine may still have rows that such a batch brought. Versions that cannot be read again, and those that such
+    /// batches only revised, are not among them: what the tables have of them stays.
     ///
     /// # Errors
     /// If the import is unknown or the database cannot be read.
@@ -87,11 +106,11 @@ impl SqliteLedger {
         Ok(self.write("list the batches that the table lacks", import, job).await?)
     }
 
-    /// The table was restored to batch `seq`: the batches above it are `lost`, and the files that they brought or replayed
-    /// pending again, if they are still what their keys hold; tells how many. Accounts and counters follow, and say that
-    /// no row of them is left, so that the rows of [`Self::batches_after`] have to be removed. The last batch stays what
-    /// it is: the caller brings the table up to it with a commit of that `txn`. One transaction; to do it again changes
-    /// nothing.
+    /// The table was restored to batch `seq`: the batches above it are `lost`, and the files that they brought pending
+    /// again, if they are still what their keys hold; tells how many. Their accounts say that no row of them is left, so
+    /// that the rows of [`Self::batches_after`] have to be removed. Accounts of other versions say what has to be there at
+    /// least, and an adoption with `restored` compares. The last batch stays what it is: the caller brings the table up to
+    /// it with a commit of that `txn`. One transaction; to do it again changes nothing.
     ///
     /// # Errors
     /// If the import is unknown or the database cannot be written.
@@ -112,6 +131,7 @@ fn adopt(db: &Connection, name: &str, bucket: &str, adoption: &Adoption, now: Ti
     if let Some(other) = taken {
         return Err(LedgerError::TableOfAnother { import: name.to_owned(), other });
     }
+    let mut half_reread = false;
     match Import::load(db, name)? {
         None => import::create(db, name, bucket, adoption.uuid)?,
         Some(import) => {
@@ -121,6 +141,7 @@ fn adopt(db: &Connection, name: &str, bucket: &str, adoption: &Adoption, now: Ti
                 ending::abandon(db, &import, open.seq)?;
             }
             if import.uuid == adoption.uuid {
+                half_reread = db.prepare_cached(HALF_REREAD)?.exists([import.id])?;
                 lose(db, &import, adoption.committed_seq)?;
             } else {
                 forget(db, &import)?;
@@ -137,19 +158,37 @@ fn adopt(db: &Connection, name: &str, bucket: &str, adoption: &Adoption, now: Ti
         params![import.id, json::schema_to_json(&adoption.schema)],
     )?;
     schema::table_created(db, &import, &adoption.schema, now)?;
+    let restored = adoption.restored || half_reread;
     let mut adopted = Adopted::default();
+    let mut placed = HashSet::new();
     for found in &adoption.versions {
-        if place(db, &import, found, now)? { adopted.known += 1 } else { adopted.unknown += 1 }
+        let here = place(db, &import, found, restored, now)?;
+        if here.known {
+            adopted.known += 1
+        } else {
+            adopted.unknown += 1
+        }
+        if here.missing > 0 {
+            adopted.missing.push(MissingRows { key: found.key.clone(), id: found.id, rows: here.missing });
+        }
+        placed.insert(here.object);
     }
+    without_rows(db, &import, &placed, restored, &mut adopted)?;
     import::advance_watermark(db, &import)?;
     Ok(adopted)
 }
+
+/// A reread whose adoption never came: that sets another last batch.
+const HALF_REREAD: &str =
+    "SELECT 1 FROM import JOIN batch ON batch.import = import.id AND batch.seq = import.committed_seq
+     WHERE import.id = ?1 AND batch.state = 'lost'";
 
 /// The ledger belonged to another table: nothing that it says of rows holds for this one. Listings bring back what there
 /// is to read.
 fn forget(db: &Connection, import: &Import) -> Result<()> {
     let statements = [
-        "UPDATE batch SET state = 'lost' WHERE import = ?1 AND state = 'committed'",
+        // Not 'lost': their numbers are those of another table, and no reread of this one may count them.
+        "UPDATE batch SET state = 'abandoned' WHERE import = ?1 AND state IN ('committed', 'lost')",
         "DELETE FROM adopted WHERE object IN (
             SELECT object.id FROM object JOIN bucket ON bucket.id = object.bucket WHERE bucket.import = ?1)",
         "UPDATE object SET state = 'gone', reason = 'other_table', not_before = NULL, reclaimed = 0, batch = NULL
@@ -163,8 +202,18 @@ fn forget(db: &Connection, import: &Import) -> Result<()> {
     Ok(())
 }
 
-/// The object version is where the tables say it is. Whether the ledger knew it.
-fn place(db: &Connection, import: &Import, found: &AdoptedVersion, now: Timestamp) -> Result<bool> {
+/// Where an object version was put.
+struct Placed {
+    /// Its row.
+    object: i64,
+    /// Whether the ledger had seen it.
+    known: bool,
+    /// Rows that should be there and are not.
+    missing: u64,
+}
+
+/// The object version is where the tables say it is.
+fn place(db: &Connection, import: &Import, found: &AdoptedVersion, restored: bool, now: Timestamp) -> Result<Placed> {
     let known = version::of_key(db, import, &found.key)?.into_iter().find(|stored| stored.id == found.id);
     let state = if found.rows > 0 { "ingested" } else { "quarantined" };
     let object = match &known {
@@ -172,14 +221,18 @@ fn place(db: &Connection, import: &Import, found: &AdoptedVersion, now: Timestam
         None => insert(db, import, found, state, now)?,
     };
     let before = account::of(db, object)?.account;
-    let present = found.rows + found.rows_quarantined;
-    let read = present.max(found.max_row_plus_one).max(before.read);
+    let held = found.rows + found.rows_quarantined;
+    let missing = if restored { present(&before).saturating_sub(held) } else { 0 };
+    let read = (held + missing).max(found.max_row_plus_one).max(before.read);
     let expired = match found.digest {
-        _ if read == present => RowDigest::default(),
+        _ if read == held + missing => RowDigest::default(),
+        // Which rows they are is not known; the audit finds out, if it is told no more than was known.
+        _ if missing > 0 => before.expired,
         Some(digest) => RowDigest::of_first(found.id, read).without(digest),
         None => before.expired,
     };
-    let (in_table, in_quarantine, removed) = (found.rows, found.rows_quarantined, read - present);
+    let (in_table, in_quarantine) = (found.rows + missing, found.rows_quarantined);
+    let removed = read - held - missing;
     let base = Base { in_table, in_quarantine, removed, expired };
     if base.account() != before {
         account::set_base(db, import, object, base)?;
@@ -195,7 +248,47 @@ fn place(db: &Connection, import: &Import, found: &AdoptedVersion, now: Timestam
             overwrite::settle_key(db, import, object)?;
         }
     }
-    Ok(known.is_some_and(|stored| stored.seen))
+    Ok(Placed { object, known: known.is_some_and(|stored| stored.seen), missing })
+}
+
+fn present(account: &Account) -> u64 {
+    account.in_table + account.in_quarantine
+}
+
+const WRITTEN_OFF: &str =
+    "UPDATE object SET state = 'gone', reason = 'superseded' WHERE id = ?1 AND state = 'ingested'";
+const COMMITTED_OBJECTS: &str = "SELECT object.id FROM object JOIN bucket ON bucket.id = object.bucket
+     WHERE bucket.import = ?1 AND (object.state IN ('ingested', 'quarantined')
+        OR (object.state = 'gone' AND object.reason = 'superseded'))";
+
+/// The object versions that neither table has a row of: nothing is left of them, or it has to come back.
+fn without_rows(
+    db: &Connection,
+    import: &Import,
+    placed: &HashSet<i64>,
+    restored: bool,
+    adopted: &mut Adopted,
+) -> Result<()> {
+    let mut statement = db.prepare_cached(COMMITTED_OBJECTS)?;
+    let objects = statement.query_map([import.id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    for object in objects.into_iter().filter(|object| !placed.contains(object)) {
+        let before = account::of(db, object)?.account;
+        if present(&before) == 0 {
+            continue;
+        }
+        if restored && !turn_back(db, import, object)? {
+            let Stored { key, id, .. } = version::one(db, import, object)?;
+            adopted.missing.push(MissingRows { key, id, rows: present(&before) });
+            // It stands in the way of no newer version.
+            db.prepare_cached(WRITTEN_OFF)?.execute([object])?;
+            continue;
+        }
+        let base = Base { removed: before.read, ..Base::default() };
+        account::set_base(db, import, object, base)?;
+        account::moved(db, import, &before, &base.account())?;
+        if restored { adopted.pending += 1 } else { adopted.without_rows += 1 }
+    }
+    Ok(())
 }
 
 /// ETag and size are in the id and cannot be got out of it; a listing fills them in.
@@ -212,8 +305,7 @@ const LACKING: [&str; 2] = [
     "SELECT id FROM batch WHERE import = ?1 AND state = 'committed' AND seq > ?2 ORDER BY seq",
     "SELECT id FROM batch WHERE import = ?1 AND state = 'lost' AND seq > ?2 ORDER BY seq",
 ];
-/// What an expiry removed is in the table again and expires again: nothing has to be done about it.
-const REVISED: &str = "SELECT object, outcome <> 'expired' FROM file_result
+const REVISED: &str = "SELECT object, outcome FROM file_result
      WHERE batch = ?1 AND outcome NOT IN ('failed', 'deferred', 'gone') ORDER BY ordinal";
 
 fn ids(db: &Connection, sql: &str, import: &Import, seq: BatchSeq) -> Result<Vec<i64>> {
@@ -222,14 +314,26 @@ fn ids(db: &Connection, sql: &str, import: &Import, seq: BatchSeq) -> Result<Vec
     Ok(ids.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The objects whose rows these batches brought or moved, with whether that is anybody's concern.
-fn revised(db: &Connection, batches: &[i64]) -> Result<BTreeMap<i64, bool>> {
-    let mut objects = BTreeMap::new();
+/// What lost batches did to an object version.
+#[derive(Clone, Copy, Default)]
+struct Touched {
+    brought: bool,
+    /// Something else than an expiry: what that removed is in the table again and expires again.
+    moved: bool,
+    replayed: bool,
+}
+
+/// The objects whose rows these batches brought or moved.
+fn revised(db: &Connection, batches: &[i64]) -> Result<BTreeMap<i64, Touched>> {
+    let mut objects = BTreeMap::<i64, Touched>::new();
     let mut statement = db.prepare_cached(REVISED)?;
     for batch in batches {
         let mut rows = statement.query([batch])?;
         while let Some(row) = rows.next()? {
-            *objects.entry(row.get(0)?).or_default() |= row.get::<_, bool>(1)?;
+            let (touched, outcome) = (objects.entry(row.get(0)?).or_default(), row.get::<_, String>(1)?);
+            touched.brought |= matches!(outcome.as_str(), "ingested" | "quarantined");
+            touched.moved |= outcome != "expired";
+            touched.replayed |= outcome == "replayed";
         }
     }
     Ok(objects)
@@ -242,10 +346,15 @@ fn versions_after(db: &Connection, import: &Import, seq: BatchSeq) -> Result<Vec
     }
     batches.extend(OpenRow::load(db, import)?.filter(|open| open.staged && open.seq > seq).map(|open| open.id));
     let mut versions = Vec::new();
-    for (object, concerns) in revised(db, &batches)? {
-        if concerns {
-            let Stored { key, id, .. } = version::one(db, import, object)?;
-            versions.push(KeyedVersion { key, id });
+    for (object, _) in revised(db, &batches)?.into_iter().filter(|(_, touched)| touched.brought) {
+        let stored = version::one(db, import, object)?;
+        let again = match stored.state.as_str() {
+            "ingested" | "quarantined" => stands(&stored) && is_readable(db, import, &stored)?,
+            // Pending already, or again once its batch is given up; what a rollback took away on purpose may go for good.
+            state => matches!(state, "pending" | "claimed" | "deferred" | "skipped"),
+        };
+        if again {
+            versions.push(KeyedVersion { key: stored.key, id: stored.id });
         }
     }
     versions.sort();
@@ -258,6 +367,7 @@ fn reread(db: &Connection, import: &Import, seq: BatchSeq) -> Result<u64> {
         Some(open) if open.staged => {
             ending::give_back(db, import, &open)?;
             db.prepare_cached("UPDATE batch SET state = 'lost' WHERE id = ?1")?.execute([open.id])?;
+            superseded(db, import, open.id)?;
         }
         Some(open) => ending::abandon(db, import, open.seq)?,
         None => {}
@@ -265,11 +375,25 @@ fn reread(db: &Connection, import: &Import, seq: BatchSeq) -> Result<u64> {
     lose(db, import, seq)
 }
 
+/// What the batch replaced may have left quarantine with its bad rows: it is not missed there. If it has not, the adoption
+/// finds it.
+fn superseded(db: &Connection, import: &Import, batch: i64) -> Result<()> {
+    let mut statement =
+        db.prepare_cached("SELECT object FROM file_result WHERE batch = ?1 AND outcome = 'superseded'")?;
+    for object in statement.query_map([batch], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()? {
+        let before = account::of(db, object)?.account;
+        let base = Base { in_table: before.in_table, removed: before.read - before.in_table, ..Base::default() };
+        account::set_base(db, import, object, base)?;
+        account::moved(db, import, &before, &base.account())?;
+    }
+    Ok(())
+}
+
 /// The committed batches above `seq` count no more; tells how many files are pending again.
 fn lose(db: &Connection, import: &Import, seq: BatchSeq) -> Result<u64> {
     let batches = ids(db, LACKING[0], import, seq)?;
-    let mut before = BTreeMap::new();
     let objects = revised(db, &batches)?;
+    let mut before = BTreeMap::new();
     for object in objects.keys() {
         before.insert(*object, account::of(db, *object)?.account);
     }
@@ -283,33 +407,67 @@ fn lose(db: &Connection, import: &Import, seq: BatchSeq) -> Result<u64> {
         .execute([import.id, *batch])?;
     }
     let mut pending = 0;
-    for (object, concerns) in objects {
-        let left = account::of(db, object)?.account;
-        if concerns {
-            if left.in_table + left.in_quarantine > 0 {
+    for (object, touched) in objects {
+        let before = before.get(&object).copied().unwrap_or_default();
+        if touched.brought {
+            let again = turn_back(db, import, object)?;
+            pending += u64::from(again);
+            // What cannot be read again is missed: the account stays, and the audit compares it with the tables.
+            let left = account::of(db, object)?.account;
+            if !again {
+                account::set_base(db, import, object, base_of(&before))?;
+            } else if present(&left) > 0 {
                 account::set_base(db, import, object, Base { removed: left.read, ..Base::default() })?;
             }
-            pending += u64::from(turn_back(db, import, object)?);
+        } else if touched.moved {
+            unrevise(db, import, object, touched, &before)?;
         }
         let after = account::of(db, object)?.account;
-        if let Some(before) = before.get(&object) {
-            account::moved(db, import, before, &after)?;
-        }
+        account::moved(db, import, &before, &after)?;
     }
     Ok(pending)
 }
 
-/// Whether the object is pending again.
+/// Lost batches only moved or removed rows of it. So many as were there before and after them have to be there still;
+/// which of the tables has them is told by the adoption.
+fn unrevise(db: &Connection, import: &Import, object: i64, touched: Touched, before: &Account) -> Result<()> {
+    let older = account::of(db, object)?.account;
+    let least = if present(before) < present(&older) { before } else { &older };
+    account::set_base(db, import, object, base_of(least))?;
+    if touched.replayed && older.in_table == 0 && older.in_quarantine > 0 {
+        db.prepare_cached(
+            "UPDATE object SET state = 'quarantined', reason = NULL WHERE id = ?1 AND state = 'ingested'",
+        )?
+        .execute([object])?;
+    }
+    Ok(())
+}
+
+fn base_of(account: &Account) -> Base {
+    let Account { in_table, in_quarantine, removed, expired, .. } = *account;
+    Base { in_table, in_quarantine, removed, expired }
+}
+
+/// Whether rows of it are to be in the tables, and no better version has taken its place.
+fn stands(stored: &Stored) -> bool {
+    stored.state == "ingested" || stored.is("quarantined", None)
+}
+
+/// Whether it is still what its key holds, as far as listings have shown.
+fn is_readable(db: &Connection, import: &Import, stored: &Stored) -> Result<bool> {
+    Ok(stored.bucket_row == import.bucket && stored.seen && !version::is_overwritten(db, stored.object)?)
+}
+
+/// Makes the object pending again, if it can be read again; tells whether.
 fn turn_back(db: &Connection, import: &Import, object: i64) -> Result<bool> {
     let stored = version::one(db, import, object)?;
-    if stored.state != "ingested" && !stored.is("quarantined", None) {
+    if !stands(&stored) || !is_readable(db, import, &stored)? {
         return Ok(false);
     }
-    let readable = stored.bucket_row == import.bucket && stored.seen && !version::is_overwritten(db, object)?;
-    let (state, reason) = if readable { ("pending", None) } else { ("gone", Some("superseded")) };
     db.prepare_cached(
-        "UPDATE object SET state = ?2, reason = ?3, not_before = NULL, reclaimed = 1, batch = NULL WHERE id = ?1",
+        "UPDATE object SET state = 'pending', reason = NULL, not_before = NULL, reclaimed = 1, batch = NULL
+         WHERE id = ?1",
     )?
-    .execute(params![object, state, reason])?;
-    Ok(readable)
+    .execute([object])?;
+    Ok(true)
 }

@@ -59,17 +59,19 @@ impl Mend {
     pub(in crate::cli) fn execute(self, operation: fn(NoParameters) -> Operation) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
-        let summary = operation::carry_out(&project, spec, operation(NoParameters {}))?;
+        let operation = operation(NoParameters {});
+        let adopted = matches!(operation, Operation::Adopt(_));
+        let summary = operation::carry_out(&project, spec, operation)?;
         if self.json {
             output::line(summary.to_string());
         } else {
-            tell(spec.name.as_str(), &summary);
+            tell(spec.name.as_str(), &summary, adopted);
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn tell(name: &str, summary: &Value) {
+fn tell(name: &str, summary: &Value, adopted: bool) {
     let count = |field: &str, noun: &str| output::count(summary[field].as_u64().unwrap_or_default(), noun);
     output::line(format!(
         "{name}: the ledger goes by the table now: {} with {} in the table and {} in quarantine",
@@ -83,6 +85,23 @@ fn tell(name: &str, summary: &Value) {
     }
     if summary["reread_files"].as_u64() > Some(0) {
         output::line(format!("{} will be read again", count("reread_files", "file")));
+    }
+    if summary["without_rows"].as_u64() > Some(0) {
+        let versions = count("without_rows", "object version");
+        output::line(format!("{versions} of the ledger have no row left in the table: rolled back or expired since"));
+    }
+    if summary["missing_rows"].as_u64() > Some(0) {
+        let (rows, versions) = (count("missing_rows", "row"), count("missing_versions", "object version"));
+        output::line(format!("{rows} of {versions} are missing from both tables and are not read again:"));
+        for missing in summary["missing"].as_array().into_iter().flatten() {
+            let key = missing["key"].as_str().unwrap_or_default();
+            output::line(format!("  {key}: {}", output::count(missing["rows"].as_u64().unwrap_or_default(), "row")));
+        }
+    }
+    if adopted {
+        output::line(
+            "files whose batch was rolled back, or whose rows have all expired, are read again: only the lost ledger knew of them",
+        );
     }
     output::line(format!("then compare: s3-connector audit {name}"));
 }

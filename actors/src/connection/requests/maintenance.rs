@@ -57,6 +57,8 @@ impl Upkeep {
 /// Maintenance that is being carried out.
 pub(in crate::connection) struct Upkept {
     phase: Phase,
+    table_done: bool,
+    quarantine_done: bool,
     /// `None` if nobody asked for it.
     waiter: Option<oneshot::Sender<Result<MaintenanceSummary, Failure>>>,
     steps_left: u64,
@@ -81,7 +83,17 @@ impl Upkept {
 
     fn new(waiter: Option<oneshot::Sender<Result<MaintenanceSummary, Failure>>>, steps_left: u64) -> Self {
         let (phase, expired, summary) = (Phase::Expiry, Vec::new(), MaintenanceSummary::default());
-        Self { phase, waiter, steps_left, began: Instant::now(), expired, expiring: 0, summary }
+        Self {
+            phase,
+            table_done: false,
+            quarantine_done: false,
+            waiter,
+            steps_left,
+            began: Instant::now(),
+            expired,
+            expiring: 0,
+            summary,
+        }
     }
 
     pub(super) fn is_automatic(&self) -> bool {
@@ -172,11 +184,17 @@ impl ConnectionActor {
             TableMaintained { import: &labels, table: &table, step, duration: upkept.began.elapsed() }.emit();
         }
         // A conflict means that somebody else is at work on the table: there is another time.
-        match (upkept.phase, step.done || step.conflict) {
-            (Phase::Quarantine, true) => return self.end_maintenance(ctx),
-            (_, true) => upkept.phase = Phase::Quarantine,
-            (_, false) => {}
+        let over = step.done || step.conflict;
+        match upkept.phase {
+            Phase::Quarantine => upkept.quarantine_done |= over,
+            Phase::Expiry | Phase::Table => upkept.table_done |= over,
         }
+        // In turn, so that a round that is cut short has done something for both.
+        upkept.phase = match (upkept.phase, upkept.table_done, upkept.quarantine_done) {
+            (_, true, true) => return self.end_maintenance(ctx),
+            (_, true, false) | (Phase::Table | Phase::Expiry, false, false) => Phase::Quarantine,
+            (_, false, true) | (Phase::Quarantine, false, false) => Phase::Table,
+        };
         if self.pace.is_kept_waiting() { self.give_way(ctx) } else { self.keep_up(ctx) }
     }
 

@@ -47,7 +47,7 @@ impl Replaying {
             dry_run: message.dry_run,
             tried: HashSet::new(),
             chosen: BTreeMap::new(),
-            summary: ReplaySummary::default(),
+            summary: ReplaySummary { dry_run: message.dry_run, ..ReplaySummary::default() },
             waiter,
         }
     }

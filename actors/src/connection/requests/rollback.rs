@@ -20,7 +20,12 @@ pub(in crate::connection) struct RollingBack {
 
 impl RollingBack {
     pub(super) fn new(message: Rollback, waiter: oneshot::Sender<Result<RollbackSummary, Failure>>) -> Self {
-        Self { batch: message.batch, dry_run: message.dry_run, summary: RollbackSummary::default(), waiter }
+        Self {
+            batch: message.batch,
+            dry_run: message.dry_run,
+            summary: RollbackSummary { dry_run: message.dry_run, ..RollbackSummary::default() },
+            waiter,
+        }
     }
 }
 
@@ -34,6 +39,7 @@ impl ConnectionActor {
         let Some(rolling_back) = self.requests.rolling_back() else { return };
         let sum = |of: fn(&Account) -> u64| batch.files.iter().map(|(_, account)| of(account)).sum();
         rolling_back.summary = RollbackSummary {
+            dry_run: rolling_back.dry_run,
             batch: None,
             files: batch.files.len() as u64,
             rows: sum(|account| account.in_table),

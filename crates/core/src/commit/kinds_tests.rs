@@ -144,7 +144,7 @@ fn an_expiry_that_conflicts_is_planned_anew_and_every_other_kind_tries_again() {
 
 #[test]
 fn trouble_of_a_batch_is_forgotten_with_it() {
-    let (mut machine, _) = committing(BatchKind::Expiry, false);
+    let (mut machine, _) = committing(BatchKind::Ingest, false);
     machine.on(Event::CommitUnknown(Failure::config("storage_denied", "no right to write")));
     let stopped = machine.on(Event::Reread { table: at(SEQ - 1), quarantine: None });
     assert!(matches!(stopped, Action::Stop(_)));
@@ -156,6 +156,24 @@ fn trouble_of_a_batch_is_forgotten_with_it() {
     claimed(&mut machine, SEQ, 2, BatchKind::Ingest);
     machine.on(Event::Decoded { commit: true });
     assert_eq!(machine.on(Event::Staged { quarantine: false }), Action::Commit { seq: SEQ, uuid: uuid(2) });
+}
+
+#[test]
+fn what_only_revises_rows_is_given_up_if_the_user_has_to_make_its_commit_possible_and_nothing_has_landed() {
+    for kind in [BatchKind::Replay, BatchKind::Rollback, BatchKind::Expiry] {
+        let (mut machine, _) = committing(kind, kind != BatchKind::Expiry);
+        machine.on(Event::CommitUnknown(Failure::config("data_file_unreadable", "it is gone")));
+        let given_up = machine.on(Event::Reread { table: at(SEQ - 1), quarantine: at(SEQ - 2) });
+        assert_eq!(given_up, Action::Abandon { seq: SEQ }, "{kind:?}");
+        assert_eq!(machine.take_given_up().map(|failure| failure.code), Some("data_file_unreadable"));
+        assert_eq!(machine.take_given_up(), None);
+    }
+    // The table has its part: the other half has to follow.
+    let (mut machine, _) = committing(BatchKind::Rollback, true);
+    machine.on(Event::Committed(CommitAnswer::Landed { version: 9 }));
+    machine.on(Event::CommitUnknown(Failure::config("data_file_unreadable", "it is gone")));
+    let stopped = machine.on(Event::Reread { table: at(SEQ), quarantine: at(SEQ - 2) });
+    assert!(matches!(stopped, Action::Stop(_)), "{stopped:?}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ use uuid::Uuid;
 use super::{StoredFile, is_hidden};
 use crate::error::DeltaError;
 
+/// How the names of files begin that only try whether a folder can be written to.
+pub(crate) const PROBE_PREFIX: &str = ".s3_connector_probe-";
+
 /// What only a disk can refuse. Tests bring one that does.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn sync_file(&self, file: &File) -> io::Result<()>;
@@ -58,8 +61,8 @@ pub(super) fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     parent.map_or(Ok(()), |parent| disk.sync_dir(parent))
 }
 
-/// Whether a table can be made or written to at `root`.
-pub(super) fn check(disk: &dyn Disk, root: &Path) -> Result<(), DeltaError> {
+/// Whether a table can be made or written to at `root`; says which time a new file gets there.
+pub(super) fn check(disk: &dyn Disk, root: &Path) -> Result<Timestamp, DeltaError> {
     let is_link = fs::symlink_metadata(root).is_ok_and(|metadata| metadata.file_type().is_symlink());
     if is_link {
         // Whoever re-targets it would have the ledger and the table part without a trace.
@@ -70,9 +73,12 @@ pub(super) fn check(disk: &dyn Disk, root: &Path) -> Result<(), DeltaError> {
     if !existing.is_dir() {
         return Err(DeltaError::io(existing, io::Error::from(io::ErrorKind::NotADirectory)));
     }
-    let probe = existing.join(format!(".s3_connector_probe-{}", Uuid::new_v4()));
-    disk.create_new(&probe).map_err(|error| DeltaError::io(existing, error))?;
-    fs::remove_file(&probe).map_err(|error| DeltaError::io(existing, error))
+    let probe = existing.join(format!("{PROBE_PREFIX}{}", Uuid::new_v4()));
+    let failed = |error| DeltaError::io(existing, error);
+    let created = disk.create_new(&probe).map_err(failed)?;
+    let now = created.metadata().and_then(|metadata| metadata.modified());
+    fs::remove_file(&probe).map_err(failed)?;
+    now.map(time).map_err(failed)
 }
 
 /// Puts `bytes` in the place of a file, durably: in a new file that takes the name.

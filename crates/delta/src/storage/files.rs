@@ -96,6 +96,29 @@ impl Storage {
         }
     }
 
+    /// As [`Storage::remove`], without waiting for a bucket and without an answer: what stays is left to vacuum.
+    pub(crate) fn remove_soon(&self, path: &str) {
+        let left_behind = |named: &std::path::Path, error: &DeltaError| {
+            tracing::warn!(path = %named.display(), %error, "an unreferenced data file is left behind");
+        };
+        if self.is_local() {
+            if let Err(error) = self.remove(path) {
+                left_behind(&self.named(path), &error);
+            }
+            return;
+        }
+        let (store, named) = (std::sync::Arc::clone(&self.shared.store), self.named(path));
+        match self.key(path) {
+            Err(error) => left_behind(&named, &error),
+            Ok(key) => drop(self.shared.handle.spawn(async move {
+                match store.delete(&key).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => left_behind(&named, &DeltaError::store(&named, &error)),
+                }
+            })),
+        }
+    }
+
     /// All files of the table outside its log, in no promised order: data files, whether the table refers to them or
     /// not. Whatever lies in a folder, or has a name, that begins with `_` or `.` is none; a partition folder is not
     /// hidden by a column whose name begins so.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use connector_core::ports::PortResult;
+use jiff::Timestamp;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStoreExt as _, PutMode, PutPayload};
 use uuid::Uuid;
@@ -12,19 +12,18 @@ use uuid::Uuid;
 use super::S3Location;
 use crate::error::DeltaError;
 
+/// How the keys of probes begin.
+pub(super) const PREFIX: &str = "_s3_connector_probe-";
+
 /// Puts a key with a random name beside the table twice; the second time has to be refused. The key is removed again.
 ///
 /// # Errors
-/// `Config` with code `no_conditional_put` if the store lets the second one through; `storage_denied` if the role may not
-/// write there; `Transient` if the store cannot be reached.
-pub async fn probe_conditional_put(location: &S3Location) -> PortResult<()> {
-    Ok(probe(location).await?)
-}
-
-pub(super) async fn probe(location: &S3Location) -> Result<(), DeltaError> {
+/// `NoConditionalPut` if the store lets the second one through; `S3Denied` if the role may not write there; `Storage` if
+/// the store cannot be reached.
+pub(crate) async fn probe(location: &S3Location) -> Result<(), DeltaError> {
     let parent = location.parent();
     let slash = if parent.is_empty() { "" } else { "/" };
-    let name = format!("{parent}{slash}_s3_connector_probe-{}", Uuid::new_v4());
+    let name = format!("{parent}{slash}{PREFIX}{}", Uuid::new_v4());
     let shown = PathBuf::from(format!("s3://{}/{name}", location.bucket));
     let key = StorePath::parse(&name).map_err(|error| DeltaError::Internal(error.to_string()))?;
     let put = || location.store.put_opts(&key, PutPayload::from_static(b"probe"), PutMode::Create.into());
@@ -43,6 +42,27 @@ pub(super) async fn probe(location: &S3Location) -> Result<(), DeltaError> {
         tracing::warn!(key = %shown.display(), %error, "the key of a probe is left behind; it may be deleted");
     }
     verdict
+}
+
+/// Removes keys of trials that ended in between, if they are older than `before`; says how many and of how many bytes.
+pub(super) async fn sweep(location: &S3Location, before: Timestamp) -> (u64, u64) {
+    let swept = async {
+        let beside = StorePath::parse(location.parent())?;
+        let listed = location.store.list_with_delimiter(Some(&beside)).await?;
+        let mut gone = (0, 0);
+        for meta in listed.objects {
+            let is_probe = meta.location.filename().is_some_and(|name| name.starts_with(PREFIX));
+            if is_probe && meta.last_modified.timestamp() < before.as_second() {
+                location.store.delete(&meta.location).await?;
+                gone = (gone.0 + 1, gone.1 + meta.size);
+            }
+        }
+        Ok::<_, object_store::Error>(gone)
+    };
+    swept.await.unwrap_or_else(|error| {
+        tracing::debug!(table = ?location, %error, "keys of old probes cannot be looked for");
+        (0, 0)
+    })
 }
 
 /// Some servers know the header and refuse it as such.

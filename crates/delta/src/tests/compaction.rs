@@ -8,7 +8,7 @@ use super::faults::{Fault, faulty};
 use super::sets::*;
 use super::*;
 use crate::active::ActiveFile;
-use crate::upkeep::compaction::choose;
+use crate::upkeep::compaction;
 
 /// Everything is small.
 fn rules(min_small_files: usize) -> MaintenanceRules {
@@ -72,7 +72,7 @@ fn the_commit_says_that_it_changes_no_data() {
         bench.append(&table, seq, seq * 10, seq * 10 + 3).expect("committed");
     }
     let step = maintain(&bench, &table, &rules(4));
-    assert_eq!((step.compacted, step.into, step.rows, step.done), (4, 1, 12, false));
+    assert_eq!((step.compacted, step.into, step.rows, step.done), (4, 1, 12, true));
     let actions = bench.actions(5);
     let of = |kind: &str| actions.iter().filter(|action| !action[kind].is_null()).collect::<Vec<_>>();
     assert_eq!((of("add").len(), of("remove").len(), of("txn").len()), (1, 4, 0), "{actions:?}");
@@ -89,6 +89,44 @@ fn the_commit_says_that_it_changes_no_data() {
         bench.append(&table, seq, seq * 10, seq * 10 + 3).expect("committed");
     }
     assert_eq!(maintain(&bench, &table, &rules(4)), Maintained { done: true, ..Maintained::default() });
+}
+
+#[test]
+fn one_step_compacts_many_partition_values_and_does_the_other_duties_too() {
+    let bench = Bench::new();
+    let table = bench.table();
+    let schema = TableSchema { partition: Some("name".to_owned()), ..small_schema() };
+    bench.create(&table, &schema).expect("created");
+    for seq in 1..=3 {
+        let files = write_all(&table, &schema, &small_rows(1, 31));
+        assert_eq!(files.len(), 21);
+        bench.commit(&table, &bench.batch(seq, files)).expect("committed");
+    }
+    let orphan = bench.root.join("part-x.parquet");
+    std::fs::write(&orphan, b"PAR1").expect("written");
+    bench.age(&orphan, bench.clock() - jiff::SignedDuration::from_hours(24 * 8));
+    for _ in 0..120 {
+        bench.foreign_entry(&[]);
+    }
+    let ids = bench.ids();
+    let step = maintain(&bench, &table, &rules(2));
+    assert_eq!((step.compacted, step.into, step.rows), (63, 21, 90), "{step:?}");
+    assert_eq!((step.checkpoint, step.vacuumed, step.done), (true, 1, true), "{step:?}");
+    assert_eq!((bench.facts().version, bench.ids()), (124, ids), "one commit");
+    // Within the bytes of a step: what does not fit waits.
+    let bench = Bench::new();
+    let table = bench.table();
+    bench.create(&table, &schema).expect("created");
+    let mut bytes = 0;
+    for seq in 1..=3 {
+        let files = write_all(&table, &schema, &small_rows(1, 31));
+        bytes += files.iter().map(|file| file.bytes).sum::<u64>();
+        bench.commit(&table, &bench.batch(seq, files)).expect("committed");
+    }
+    let few = MaintenanceRules { step_bytes: bytes / 3, ..rules(2) };
+    let steps = all_steps(&bench, &table, &few);
+    assert!((3..=6).contains(&steps.len()) && !steps[0].done, "{steps:?}");
+    assert_eq!(steps.iter().map(|step| step.compacted).sum::<u64>(), 63);
 }
 
 #[test]
@@ -149,6 +187,11 @@ fn a_table_of_another_program_is_left_alone() {
     let nowhere = Bench::new();
     let table = nowhere.table();
     assert_eq!(maintain(&nowhere, &table, &rules(2)), Maintained { done: true, ..Maintained::default() });
+}
+
+/// The group that comes first.
+fn choose(files: &[ActiveFile], rules: &MaintenanceRules) -> Option<Vec<ActiveFile>> {
+    compaction::choose(files, rules).into_iter().next()
 }
 
 fn file(number: usize, size: u64, partition: Option<&str>) -> ActiveFile {

@@ -180,6 +180,22 @@ fn an_expired_file_is_accounted_for_by_object_version_and_leaves_as_it_was_named
 }
 
 #[test]
+fn a_rule_about_the_partition_column_alone_reads_no_file_that_is_alive() {
+    let bench = Bench::new();
+    let table = bench.table();
+    bench.create(&table, &schema(Some("day"))).expect("created");
+    append(&bench, &table, 1, Some("day"), &[Some(0), Some(1)]);
+    append(&bench, &table, 2, Some("day"), &[Some(2)]);
+    let before = bench.data_files();
+    append(&bench, &table, 3, Some("day"), &[Some(86_400_000_000 * 40), None]);
+    for alive in bench.data_files().difference(&before) {
+        std::fs::write(alive, b"nothing that could be read").expect("written");
+    }
+    let found = expired(&bench, &table, &rule("day + INTERVAL 30 DAY", "1970-02-15T00:00:00Z"));
+    assert_eq!(versions(&found), BTreeMap::from([(version(1), 2), (version(2), 1)]));
+}
+
+#[test]
 fn a_moment_before_it_expires_a_file_stays() {
     let bench = Bench::new();
     let table = bench.table();

@@ -17,8 +17,9 @@ use object_store::{
 
 use super::faults::{Fault, FaultyStore, faulty_at};
 use super::*;
-use crate::probe_conditional_put;
-use crate::storage::Disk;
+use crate::storage::{Disk, probe_conditional_put};
+
+const A_MINUTE: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
 fn landed(version: u64) -> PortResult<CommitAnswer> {
     Ok(CommitAnswer::Landed { version })
@@ -227,7 +228,7 @@ fn case_26_a_store_that_ignores_if_none_match_is_refused_before_anything_is_writ
             read(&bench, &table).expect_err("refused"),
             bench.create(&table, &small_schema()).expect_err("refused"),
             bench.commit(&table, &bench.batch(1, vec![])).expect_err("refused"),
-            bench.runtime.block_on(probe_conditional_put(&bench.in_store(store.clone()))).expect_err("refused"),
+            bench.runtime.block_on(probe_conditional_put(&bench.in_store(store.clone()))).expect_err("refused").into(),
         ] {
             assert_eq!((error.class, error.code), (ErrorClass::Config, "no_conditional_put"), "{}", error.message);
             assert!(error.message.contains("two writers could both commit"), "{}", error.message);
@@ -365,6 +366,11 @@ fn a_torn_newest_log_entry_is_moved_aside_and_the_table_goes_on() {
         assert_eq!(bench.append(&table, 1, 0, 10), landed(1));
         assert_eq!(bench.append(&table, 2, 10, 20), landed(2));
         std::fs::write(bench.log_file(2), torn).expect("torn");
+        // Its writer may be at work.
+        let error = read(&bench, &table).expect_err("too young");
+        assert_eq!((error.class, error.code), (ErrorClass::Transient, "storage"), "{}", error.message);
+        assert!(bench.files_with("_delta_log", ".torn").is_empty());
+        bench.age(&bench.log_file(2), bench.clock() - A_MINUTE);
         let facts = read(&bench, &table).expect("readable").expect("a table");
         assert_eq!((facts.version, facts.committed_seq), (1, 1), "{torn:?}");
         let aside = bench.files_with("_delta_log", ".torn");
@@ -377,10 +383,44 @@ fn a_torn_newest_log_entry_is_moved_aside_and_the_table_goes_on() {
 }
 
 #[test]
+fn a_torn_entry_of_another_programs_table_is_left_to_it() {
+    let bench = Bench::new();
+    let table = bench.created();
+    bench.append(&table, 1, 0, 10).expect("committed");
+    let log = std::fs::read_to_string(bench.log_file(0)).expect("an entry");
+    std::fs::write(bench.log_file(0), log.replace("s3_connector.import", "theirs.import")).expect("written");
+    std::fs::write(bench.log_file(1), b"{\"commitInfo").expect("torn");
+    bench.age(&bench.log_file(1), bench.clock() - A_MINUTE * 60);
+    let error = read(&bench, &bench.table()).expect_err("damaged");
+    assert_eq!((error.class, error.code), (ErrorClass::Config, "table_unreadable"), "{}", error.message);
+    assert!(bench.files_with("_delta_log", ".torn").is_empty());
+}
+
+#[test]
+fn the_entry_that_is_doubtful_is_written_anew_and_not_the_newest() {
+    let bench = Bench::new();
+    bench.created();
+    let disk = Arc::new(BadDisk { failing: vec![2], ..BadDisk::default() });
+    let store = FaultyStore::new(bench.store());
+    let table = on_disk(&bench, &disk, store.clone());
+    let commit = bench.batch(1, vec![stage(&table, 0, 10)]);
+    store.plan(&[Fault::After]);
+    bench.commit(&table, &commit).expect_err("not durable");
+    assert_eq!(bench.append(&bench.table(), 2, 10, 20), landed(2));
+    let before = [1, 2].map(|version| inode(&bench.log_file(version)));
+    read(&bench, &table).expect("readable");
+    let after = [1, 2].map(|version| inode(&bench.log_file(version)));
+    assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
+    read(&bench, &table).expect("readable");
+    assert_eq!(inode(&bench.log_file(1)), after[0], "once");
+}
+
+#[test]
 fn a_torn_creation_is_no_table() {
     let bench = Bench::new();
     bench.created();
     std::fs::write(bench.log_file(0), b"{\"commitInfo").expect("torn");
+    bench.age(&bench.log_file(0), bench.clock() - A_MINUTE);
     assert_eq!(read(&bench, &bench.table()).expect("readable"), None);
     assert!(bench.root.join("_delta_log.00000000000000000000.json.torn").exists());
     bench.created();

@@ -25,6 +25,8 @@ struct WatchedStore {
     reads: Mutex<Vec<Range<u64>>>,
     parts: Mutex<Vec<usize>>,
     failures: Mutex<VecDeque<object_store::Error>>,
+    /// The read of a data file with this number fails, counted from 0.
+    failing: Mutex<Option<usize>>,
 }
 
 impl fmt::Display for WatchedStore {
@@ -79,6 +81,12 @@ impl ObjectStore for Watched {
         if location.filename().is_some_and(|name| name.starts_with("part-")) {
             if let Some(GetRange::Bounded(range)) = &options.range {
                 self.0.reads.lock().expect("no panic").push(range.clone());
+            }
+            if let Some(left) = self.0.failing.lock().expect("no panic").as_mut() {
+                match left.checked_sub(1) {
+                    Some(fewer) => *left = fewer,
+                    None => return Err(object_store::Error::Generic { store: "S3", source: "503 SlowDown".into() }),
+                }
             }
             if let Some(failure) = self.0.failures.lock().expect("no panic").pop_front() {
                 return Err(failure);
@@ -183,6 +191,73 @@ fn any_range_of_a_remote_file_is_that_range() {
     assert_eq!(rest, bytes[2_999_990..]);
     let requests = store.reads.lock().expect("no panic").len();
     assert!(requests < 800, "{requests} requests for 800 reads");
+}
+
+#[test]
+fn a_removal_that_failed_before_its_commit_leaves_no_rewritten_file_behind() {
+    use connector_core::ports::Removal;
+    use std::collections::BTreeMap;
+    let (bench, store) = watched();
+    let table = bench.created();
+    bench.append(&table, 1, 0, 10).expect("committed");
+    let staged = stage(&table, 100, 103);
+    let before = table.stored_data_files().len();
+    let remove = Removal::Rows(BTreeMap::from([(ObjectVersionId([7; 16]), vec![1])]));
+    let commit = TableCommit { remove, ..bench.batch(2, vec![staged]) };
+    let mut failed = 0;
+    loop {
+        *store.failing.lock().expect("no panic") = Some(failed);
+        let answer = bench.commit(&table, &commit);
+        *store.failing.lock().expect("no panic") = None;
+        match answer {
+            Ok(answer) => break assert_eq!(answer, CommitAnswer::Landed { version: 2 }),
+            Err(error) => assert_eq!(error.class, ErrorClass::Transient, "{}", error.message),
+        }
+        assert_eq!(table.stored_data_files().len(), before, "read {failed}");
+        failed += 1;
+    }
+    // The file is read, copied and read back, and then both new ones are looked at.
+    assert!(failed >= 8, "only {failed} reads could fail");
+}
+
+#[test]
+fn a_commit_does_not_read_what_this_process_has_written() {
+    let (bench, store) = watched();
+    let table = bench.created();
+    let file = stage(&table, 0, 10);
+    store.reads.lock().expect("no panic").clear();
+    bench.commit(&table, &bench.batch(1, vec![file])).expect("committed");
+    assert!(store.reads.lock().expect("no panic").is_empty());
+    // Another process has to look, at many at once.
+    let files = (0..40).map(|at| stage(&table, at * 10, at * 10 + 5)).collect();
+    bench.commit(&bench.table(), &bench.batch(2, files)).expect("committed");
+    assert_eq!(store.reads.lock().expect("no panic").len(), 40);
+}
+
+#[test]
+fn a_published_file_may_be_dropped_on_a_thread_of_a_runtime() {
+    use crate::data_file::{DataFile, Layout};
+    let (bench, _) = watched();
+    let table = bench.created();
+    let storage = Storage::new(Location::S3(bench.in_store(bench.store())), bench.runtime.handle().clone());
+    let layout = Arc::new(Layout::new(&small_schema()).expect("a layout"));
+    let file = DataFile::create(&storage.expect("a place"), &layout, None).expect("created");
+    let spooled: Vec<_> = std::fs::read_dir(bench.spool()).expect("a folder").flatten().collect();
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = spooled[0].metadata().expect("facts").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else looks into drafts");
+    let closed = file.close(None).expect("closed");
+    assert_eq!(table.stored_data_files().len(), 1);
+    bench.runtime.block_on(async { drop(closed) });
+    let is_gone = || table.stored_data_files().is_empty();
+    let gone = (0..1_000).any(|_| {
+        is_gone()
+            || bench.runtime.block_on(async {
+                tokio::task::yield_now().await;
+                false
+            })
+    });
+    assert!(gone, "it is removed by somebody else");
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn the_table_is_readable_from_scratch_after_each_entry_that_goes() {
     }
     saved.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).expect("put back"));
     let step = maintain(&bench, &table, later);
-    assert_eq!((step.log_entries, step.done), (gone.len() as u64, false));
+    assert_eq!((step.log_entries, step.done), (gone.len() as u64, true));
     assert!(gone.iter().all(|path| !path.exists()));
     assert_eq!((bench.facts(), bench.ids()), (facts, ids));
     assert_eq!(maintain(&bench, &table, later), Maintained { done: true, ..Maintained::default() });
@@ -151,7 +151,7 @@ fn the_entry_of_the_newest_batch_stays_however_many_commits_of_others_follow() {
             bench.foreign_entry(&[]);
         }
         let step = maintain(&bench, &table, bench.clock());
-        assert_eq!(step, Maintained { checkpoint: true, ..Maintained::default() });
+        assert_eq!(step, Maintained { checkpoint: true, done: true, ..Maintained::default() });
     }
     let later = bench.clock() + DAY * 8;
     let step = maintain(&bench, &table, later);
@@ -270,6 +270,58 @@ fn one_step_removes_a_thousand_files_at_most() {
     let done: Vec<(u64, bool)> = steps.iter().map(|step| (step.vacuumed, step.done)).collect();
     assert_eq!(done, [(1_000, false), (500, true), (0, true)]);
     assert_eq!(steps[0].vacuumed_bytes, 4_000);
+}
+
+#[test]
+fn a_long_log_is_read_in_several_steps_before_the_first_file_goes() {
+    let bench = Bench::new();
+    let table = bench.created();
+    for version in 1..=vacuum::MOST_READ as u64 + 100 {
+        std::fs::write(bench.log_file(version), "{\"commitInfo\":{\"operation\":\"WRITE\"}}\n").expect("written");
+    }
+    let orphan = bench.root.join("part-x.parquet");
+    std::fs::write(&orphan, b"PAR1").expect("written");
+    bench.age(&orphan, bench.clock() - DAY * 8);
+    let steps: Vec<Maintained> = (0..2).map(|_| maintain(&bench, &table, bench.clock())).collect();
+    let done: Vec<(u64, bool)> = steps.iter().map(|step| (step.vacuumed, step.done)).collect();
+    assert_eq!(done, [(0, false), (1, true)]);
+}
+
+#[test]
+fn an_active_path_that_nobody_can_resolve_ends_vacuum() {
+    let bench = Bench::new();
+    let table = bench.created();
+    bench.append(&table, 1, 0, 10).expect("committed");
+    let log = std::fs::read_to_string(bench.log_file(1)).expect("an entry");
+    let name = bench.data_files().pop_first().expect("a file");
+    let name = name.file_name().expect("a name").to_string_lossy().into_owned();
+    std::fs::write(bench.log_file(1), log.replace(&name, &format!("s3://elsewhere/{name}"))).expect("written");
+    bench.age(&bench.root.join(&name), bench.clock() - DAY * 8);
+    let refused = bench.runtime.block_on(bench.table().maintain(&rules(), bench.clock())).expect_err("refused");
+    assert_eq!(refused.code, "table_unreadable", "{}", refused.message);
+    assert!(bench.root.join(&name).exists());
+}
+
+#[test]
+fn what_a_trial_of_the_place_has_left_goes_after_a_day() {
+    for (place, bench) in Bench::everywhere() {
+        let table = bench.created();
+        let key = object_store::path::Path::parse("lake/tables of ä/_s3_connector_probe-1").expect("a key");
+        let files = [bench.root.join(".s3_connector_probe-1"), bench.root.with_file_name(".s3_connector_probe-2")];
+        match &bench.bucket {
+            None => files.iter().for_each(|file| std::fs::write(file, b"").expect("written")),
+            Some(store) => {
+                use object_store::ObjectStoreExt as _;
+                bench.runtime.block_on(store.put(&key, "probe".into())).expect("put");
+            }
+        }
+        let now = bench.clock();
+        assert_eq!(maintain(&bench, &table, now).vacuumed, 0, "{place}: young");
+        let expected = if bench.bucket.is_some() { 1 } else { 2 };
+        assert_eq!(maintain(&bench, &table, now + DAY * 2).vacuumed, expected, "{place}");
+        assert!(files.iter().all(|file| !file.exists()), "{place}");
+        assert_eq!(maintain(&bench, &table, now + DAY * 2).vacuumed, 0, "{place}");
+    }
 }
 
 #[test]

@@ -18,37 +18,84 @@ use crate::rewrite::{self, Rewriter};
 /// What is written is this many times what counts as small.
 const TARGET: u64 = 4;
 
-/// Compacts one group of files; `None` if there is none that is worth it.
+/// Files that one step writes together at most, if more than one group has them: each is opened by itself.
+const MOST_COMPACTED: usize = 1_000;
+
+/// Compacts as many groups of files as the bounds of a step allow, in one commit; `None` if there is none that is worth
+/// it. `done` says that none is left.
 pub(crate) fn step(kernel: &Kernel, base: &Base, rules: &MaintenanceRules) -> Result<Option<Maintained>, DeltaError> {
     if kernel.refuses_removal(base).is_some() {
         return Ok(None);
     }
-    let mut files = active::list(kernel, base)?;
-    files.retain(|file| !file.has_deletions);
-    while let Some(group) = choose(&files, rules) {
-        let left_out = match compact(kernel, base, &group, rules) {
-            Ok(Some(maintained)) => return Ok(Some(maintained)),
-            // Written together they would be as many again.
-            Ok(None) => None,
+    let is_small = |file: &ActiveFile| !file.has_deletions && file.size < rules.small_file;
+    let files = active::list(kernel, base, |file| is_small(&file).then(|| file.slim()))?;
+    let mut work = Work::default();
+    let mut done = true;
+    for group in choose(&files, rules) {
+        if !work.has_room_for(&group, rules) {
+            done = false;
+            continue;
+        }
+        let left_out = match write_together(kernel, base, &group, rules) {
+            Ok((files, rows)) if files.len() < group.len() => {
+                work.add(group, files, rows);
+                continue;
+            }
+            // Written together they are as many again.
+            Ok((files, _)) => {
+                rewrite::discard(kernel, &files);
+                None
+            }
             // A column of another program's, which we cannot write, would be lost: those files stay as they are.
             Err(DeltaError::ForeignLayout { what, .. }) => Some(what),
-            Err(error) => return Err(error),
+            Err(error) => {
+                rewrite::discard(kernel, &work.files);
+                return Err(error);
+            }
         };
-        let skipped: HashSet<String> = group.iter().map(|file| file.path.clone()).collect();
-        tracing::debug!(table = %kernel.root.display(), files = skipped.len(), left_out, "files cannot be compacted");
-        files.retain(|file| !skipped.contains(&file.path));
+        tracing::debug!(table = %kernel.root.display(), files = group.len(), left_out, "files cannot be compacted");
     }
-    Ok(None)
+    if work.gone.is_empty() {
+        return Ok(None);
+    }
+    commit(kernel, base, work).map(|maintained| Some(Maintained { done: done && !maintained.conflict, ..maintained }))
 }
 
-/// The files to write together next: of all partition values, those of the one that has most. Empty is never returned.
-pub(crate) fn choose(files: &[ActiveFile], rules: &MaintenanceRules) -> Option<Vec<ActiveFile>> {
+/// What one commit of a step brings about.
+#[derive(Debug, Default)]
+struct Work {
+    gone: HashSet<String>,
+    files: Vec<StagedFile>,
+    bytes: u64,
+    rows: u64,
+}
+
+impl Work {
+    /// The first group always has room: it is within the bounds of a step by itself.
+    fn has_room_for(&self, group: &[ActiveFile], rules: &MaintenanceRules) -> bool {
+        let bytes: u64 = group.iter().map(|file| file.size).sum();
+        self.gone.is_empty()
+            || (self.gone.len() + group.len() <= MOST_COMPACTED && self.bytes.saturating_add(bytes) <= rules.step_bytes)
+    }
+
+    fn add(&mut self, group: Vec<ActiveFile>, files: Vec<StagedFile>, rows: u64) {
+        self.bytes += group.iter().map(|file| file.size).sum::<u64>();
+        self.gone.extend(group.into_iter().map(|file| file.path));
+        self.files.extend(files);
+        self.rows += rows;
+    }
+}
+
+/// The files to write together, by partition value; first those of the one that has most. No group is empty.
+pub(crate) fn choose(files: &[ActiveFile], rules: &MaintenanceRules) -> Vec<Vec<ActiveFile>> {
     let mut groups: BTreeMap<Option<&str>, Vec<&ActiveFile>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.size < rules.small_file) {
         groups.entry(file.partition.as_deref()).or_default().push(file);
     }
     let chosen = groups.into_values().filter_map(|group| worth_while(group, rules));
-    chosen.max_by_key(Vec::len).map(|group| group.into_iter().cloned().collect())
+    let mut chosen: Vec<Vec<ActiveFile>> = chosen.map(|group| group.into_iter().cloned().collect()).collect();
+    chosen.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    chosen
 }
 
 fn worth_while<'a>(mut group: Vec<&'a ActiveFile>, rules: &MaintenanceRules) -> Option<Vec<&'a ActiveFile>> {
@@ -78,27 +125,21 @@ fn within(group: Vec<&ActiveFile>, most: u64) -> Vec<&ActiveFile> {
         .collect()
 }
 
-fn compact(
-    kernel: &Kernel,
-    base: &Base,
-    group: &[ActiveFile],
-    rules: &MaintenanceRules,
-) -> Result<Option<Maintained>, DeltaError> {
-    let (files, rows) = write_together(kernel, base, group, rules)?;
-    if files.len() >= group.len() {
-        rewrite::discard(kernel, &files);
-        return Ok(None);
-    }
-    let gone = group.iter().map(|file| file.path.clone()).collect();
-    // After an error nobody knows whether the commit has landed, so the files stay; vacuum takes them if not.
-    match kernel.rearrange(base, &gone, &files)? {
-        Rearranged::Conflict => {
-            rewrite::discard(kernel, &files);
-            Ok(Some(Maintained { conflict: true, ..Maintained::default() }))
+fn commit(kernel: &Kernel, base: &Base, work: Work) -> Result<Maintained, DeltaError> {
+    match kernel.rearrange(base, &work.gone, &work.files) {
+        Ok(Rearranged::Landed) => {
+            let (compacted, into) = (work.gone.len() as u64, work.files.len() as u64);
+            Ok(Maintained { compacted, into, rows: work.rows, ..Maintained::default() })
         }
-        Rearranged::Landed => {
-            let (compacted, into) = (group.len() as u64, files.len() as u64);
-            Ok(Some(Maintained { compacted, into, rows, ..Maintained::default() }))
+        Ok(Rearranged::Conflict) => {
+            rewrite::discard(kernel, &work.files);
+            Ok(Maintained { conflict: true, ..Maintained::default() })
+        }
+        // Nobody knows whether the commit has landed, so the files stay; vacuum takes them if not.
+        Ok(Rearranged::Unknown(error)) => Err(error),
+        Err(error) => {
+            rewrite::discard(kernel, &work.files);
+            Err(error)
         }
     }
 }

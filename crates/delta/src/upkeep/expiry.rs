@@ -36,16 +36,27 @@ const MOST_ROWS: u64 = 4_000_000;
 pub(crate) fn expired(kernel: &Kernel, base: &Base, rule: &ExpiryRule) -> Result<Vec<ExpiredFile>, DeltaError> {
     let names: Vec<String> = rule.ttl.columns().into_iter().map(str::to_owned).collect();
     let schema = Arc::new(scan::chosen_columns(kernel, base, &names)?);
+    let by_partition = names.iter().all(|name| Some(name.as_str()) == base.partition());
     let (mut found, mut rows) = (Vec::new(), 0);
-    for file in active::list(kernel, base)? {
+    // What another program has deleted, or brought without provenance, is nothing that we can account for.
+    let may_go =
+        |file: ActiveFile| (!file.has_deletions && !is_alive_by_stats(&file, rule, &schema)).then(|| file.slim());
+    // By the partition value, if that is all that the rule asks for: files of one value share the answer.
+    let mut by_value: HashMap<Option<String>, bool> = HashMap::new();
+    for file in active::list(kernel, base, may_go)? {
         if rows >= MOST_ROWS {
             break;
         }
-        // What another program has deleted, or brought without provenance, is nothing that we can account for.
-        if file.has_deletions
-            || is_alive_by_stats(&file, rule, &schema)
-            || has_live_row(kernel, base, &file, rule, &schema)?
-        {
+        let is_alive = match by_value.get(&file.partition).filter(|_| by_partition) {
+            Some(is_alive) => *is_alive,
+            None if by_partition => {
+                let is_alive = !has_expired_value(kernel, base, &file, rule, &schema)?;
+                by_value.insert(file.partition.clone(), is_alive);
+                is_alive
+            }
+            None => has_live_row(kernel, base, &file, rule, &schema)?,
+        };
+        if is_alive {
             continue;
         }
         let Some(expired) = account(kernel, &file)? else { continue };
@@ -83,6 +94,21 @@ fn of_statistic(text: &str, ty: &DataType) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// Whether the rows of a file have expired by their partition value alone.
+fn has_expired_value(
+    kernel: &Kernel,
+    base: &Base,
+    file: &ActiveFile,
+    rule: &ExpiryRule,
+    schema: &SchemaRef,
+) -> Result<bool, DeltaError> {
+    let value = scan::partition_value(kernel, base, file.partition.as_deref())?;
+    let columns = value.map(|(_, value)| value).into_iter().collect();
+    let failed = |error: arrow::error::ArrowError| DeltaError::Internal(error.to_string());
+    let row = RecordBatch::try_new(Arc::clone(schema), columns).map_err(failed)?;
+    Ok(has_expired(&row, 0, rule, &mut HashMap::new()))
 }
 
 /// Reads the rule's columns until a row has not expired.

@@ -1,5 +1,5 @@
-//! What interrupted writers have left on this machine's disk: half-written log entries beside their name, drafts of data
-//! files that were to be uploaded. No reader looks at them.
+//! What interrupted writers have left: half-written log entries beside their name, drafts of data files that were to be
+//! uploaded, files and keys that only tried whether a place can be written to. No reader looks at them.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::DeltaError;
 use crate::kernel::Kernel;
-use crate::storage::LOG_FOLDER;
+use crate::storage::{LOG_FOLDER, PROBE_PREFIX};
 
 /// What is younger may still be written to.
 const AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -17,11 +17,14 @@ const AGE: SignedDuration = SignedDuration::from_hours(24);
 /// Removes what is older than a day; says how many files and bytes.
 pub(crate) fn sweep(kernel: &Kernel, now: Timestamp) -> Result<(u64, u64), DeltaError> {
     let before = now.checked_sub(AGE).unwrap_or(Timestamp::MIN);
-    let (mut files, mut bytes) = (0, 0);
+    let (mut files, mut bytes) = kernel.storage.sweep_probes(before);
     let log = kernel.storage.is_local().then(|| kernel.storage.named(LOG_FOLDER));
     let log = log.map(|folder| old_files(&folder, before, is_half_an_entry)).transpose()?;
     let spool = kernel.storage.spool().map(|folder| old_files(folder, before, is_draft)).transpose()?;
-    for (path, size) in log.into_iter().chain(spool).flatten() {
+    // A trial is made in the table's folder, or in the one above as long as there is none.
+    let tried = kernel.root.ancestors().take(2).filter(|_| kernel.storage.is_local());
+    let probes = tried.map(|folder| old_files(folder, before, is_probe)).collect::<Result<Vec<_>, _>>()?;
+    for (path, size) in log.into_iter().chain(spool).chain(probes).flatten() {
         match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other.map_err(|error| DeltaError::io(&path, error))?,
@@ -41,6 +44,10 @@ pub(crate) fn is_half_an_entry(name: &str) -> bool {
             && entry.get(..20).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
     });
     numbered || (name.starts_with('.') && name.ends_with(".tmp"))
+}
+
+fn is_probe(name: &str) -> bool {
+    name.starts_with(PROBE_PREFIX)
 }
 
 fn is_draft(name: &str) -> bool {

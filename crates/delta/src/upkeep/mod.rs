@@ -1,7 +1,7 @@
 //! Keeping a table in order: fewer and larger data files, a short log, nothing lying about. Changes no row and no `txn`.
 //!
-//! One call is one bounded step; what is done first is what helps the later steps. The steps are decided by pure
-//! functions (`compaction::choose`, `retention::choose`, `vacuum::choose`), which the tests try on made-up tables.
+//! One call is one bounded step: a part of each duty, so that none waits for another to be done with. What is to be done
+//! is decided by pure functions (`compaction::choose`, `retention::choose`, `vacuum::choose`), which the tests try on made-up tables.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -48,21 +48,23 @@ pub(crate) fn maintain(
     if base.import.is_none() {
         return Ok(Maintained { done: true, ..Maintained::default() });
     }
-    if let Some(compacted) = compaction::step(kernel, base, rules)? {
-        return Ok(compacted);
-    }
-    let log = retention::list(kernel)?;
+    let compacted = compaction::step(kernel, base, rules)?;
+    // The other duties look at the table as it is now: no step leaves them out because there is so much to compact.
+    let now_base = compacted.map(|_| kernel.open()).transpose()?.flatten();
+    let base = now_base.as_ref().unwrap_or(base);
+    let mut step = compacted.unwrap_or(Maintained { done: true, ..Maintained::default() });
+    let mut log = retention::list(kernel)?;
     if retention::commits_since_checkpoint(&log, base.snapshot.version()) > COMMITS_WITHOUT_CHECKPOINT {
         kernel.checkpoint(base)?;
-        return Ok(Maintained { checkpoint: true, ..Maintained::default() });
+        step.checkpoint = true;
+        log = retention::list(kernel)?;
     }
     let before = cutoff(now, rules);
-    let log_entries = retention::step(kernel, base, &log, before)?;
-    if log_entries > 0 {
-        return Ok(Maintained { log_entries, ..Maintained::default() });
-    }
-    let (vacuumed, vacuumed_bytes) = vacuum::step(kernel, base, &log, before, now, departed)?;
-    Ok(Maintained { vacuumed, vacuumed_bytes, done: vacuumed < MOST_REMOVED as u64, ..Maintained::default() })
+    step.log_entries = retention::step(kernel, base, &log, before)?;
+    let vacuumed = vacuum::step(kernel, base, &log, before, now, departed)?;
+    (step.vacuumed, step.vacuumed_bytes) = (vacuumed.files, vacuumed.bytes);
+    step.done &= vacuumed.done && step.log_entries < MOST_REMOVED as u64;
+    Ok(step)
 }
 
 /// What is older than this may go. The beginning of time if the retention is longer than time is old.

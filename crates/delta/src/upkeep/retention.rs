@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     Checkpoint { parts: u32 },
 }
 
-/// The files of the log that belong to a version, ascending; entries before checkpoints of the same version.
+/// The files of the log that belong to a version, ascending; of one version the checkpoints come before the entry.
 pub(crate) fn list(kernel: &Kernel) -> Result<Vec<LogFile>, DeltaError> {
     let mut files: Vec<LogFile> = kernel.storage.list_log()?.into_iter().filter_map(LogFile::of).collect();
     files.sort_by(|one, other| (one.version, &one.file.path).cmp(&(other.version, &other.file.path)));
@@ -134,12 +134,6 @@ fn newest_batch(kernel: &Kernel, base: &Base, newest: u64) -> Result<Option<u64>
     if kernel.committed_seq(base, import)? == 0 {
         return Ok(None);
     }
-    let app_id = import.app_id();
-    for version in (0..=newest).rev() {
-        let Some(bytes) = kernel.log.read(version)? else { return Ok(None) };
-        if kernel.log.parse(version, &bytes)?.txn(&app_id).is_some() {
-            return Ok(Some(version));
-        }
-    }
-    Ok(None)
+    let entry = kernel.log.newest_txn(&import.app_id(), newest)?;
+    Ok(entry.map(|(version, _)| version))
 }

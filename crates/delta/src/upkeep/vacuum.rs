@@ -7,7 +7,7 @@
 //! Staged data files are referred to by nobody yet. They are younger than the retention, and the caller does not call
 //! while a batch is staged.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
@@ -19,6 +19,9 @@ use crate::error::DeltaError;
 use crate::kernel::{Base, Kernel};
 use crate::storage::{LOG_FOLDER, StoredFile};
 
+/// Log entries that one step reads at most.
+pub(crate) const MOST_READ: usize = 500;
+
 /// Data files that commits of late have removed, by the commit: kept from one step to the next, so that an entry is read
 /// once. Empty to begin with.
 #[derive(Debug, Default)]
@@ -28,38 +31,57 @@ pub(crate) struct Departed {
 }
 
 impl Departed {
-    /// Reads what entries since `before` have removed.
-    fn read(&mut self, kernel: &Kernel, log: &[LogFile], before: Timestamp) -> Result<HashSet<String>, DeltaError> {
+    /// Reads what entries since `before` have removed; `None` if that takes further steps.
+    fn read(
+        &mut self,
+        kernel: &Kernel,
+        log: &[LogFile],
+        before: Timestamp,
+    ) -> Result<Option<HashSet<String>>, DeltaError> {
         let young = log.iter().filter(|file| file.kind == Kind::Entry && file.file.modified >= before);
-        let mut entries = BTreeMap::new();
-        for file in young {
-            let key = (file.version, file.file.modified);
-            let removed = match self.entries.remove(&key) {
-                Some(removed) => removed,
-                None => removed_by(kernel, file.version)?,
-            };
-            entries.insert(key, removed);
+        let young: BTreeSet<(u64, Timestamp)> = young.map(|file| (file.version, file.file.modified)).collect();
+        self.entries.retain(|entry, _| young.contains(entry));
+        let unread: Vec<_> = young.into_iter().filter(|entry| !self.entries.contains_key(entry)).collect();
+        let next = &unread[..unread.len().min(MOST_READ)];
+        let versions: Vec<u64> = next.iter().map(|(version, _)| *version).collect();
+        for (entry, bytes) in next.iter().zip(kernel.log.read_all(&versions)?) {
+            let removed = bytes.map_or_else(|| Ok(Vec::new()), |bytes| removed_by(kernel, entry.0, &bytes))?;
+            self.entries.insert(*entry, removed);
         }
-        self.entries = entries;
-        Ok(self.entries.values().flatten().cloned().collect())
+        if next.len() < unread.len() {
+            return Ok(None);
+        }
+        Ok(Some(self.entries.values().flatten().cloned().collect()))
     }
 }
 
 /// The data files that a commit has removed, by their places.
-fn removed_by(kernel: &Kernel, version: u64) -> Result<Vec<String>, DeltaError> {
-    let Some(bytes) = kernel.log.read(version)? else { return Ok(Vec::new()) };
-    let paths = kernel.log.parse(version, &bytes)?.removed;
-    Ok(paths.iter().flat_map(|path| places(kernel, path)).collect())
+fn removed_by(kernel: &Kernel, version: u64, bytes: &[u8]) -> Result<Vec<String>, DeltaError> {
+    let paths = kernel.log.parse(version, bytes)?.removed;
+    let places = paths.iter().map(|path| places(kernel, path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(places.into_iter().flatten().collect())
 }
 
 /// Where a data file may be that the log spells so. The protocol has a URI there; should somebody have written a plain
 /// path, the file of that name is spared as well.
-fn places(kernel: &Kernel, log_path: &str) -> Vec<String> {
-    let resolved = kernel.storage.resolve(log_path).ok();
-    resolved.into_iter().chain([log_path.to_owned()]).collect()
+///
+/// # Errors
+/// Those of [`crate::storage::Storage::resolve`]: of a path that nobody can tell the file of, nobody can tell that it is
+/// another one than that which is about to go.
+fn places(kernel: &Kernel, log_path: &str) -> Result<[String; 2], DeltaError> {
+    Ok([kernel.storage.resolve(log_path)?, log_path.to_owned()])
 }
 
-/// Removes files that may go, at most so many; says how many and of how many bytes.
+/// What a step has removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Vacuumed {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// Nothing is left that may go.
+    pub(crate) done: bool,
+}
+
+/// Removes files that may go, at most so many.
 pub(crate) fn step(
     kernel: &Kernel,
     base: &Base,
@@ -67,23 +89,33 @@ pub(crate) fn step(
     before: Timestamp,
     now: Timestamp,
     departed: &mut Departed,
-) -> Result<(u64, u64), DeltaError> {
+) -> Result<Vacuumed, DeltaError> {
     let listed = kernel.storage.list_data_files()?;
-    let active: HashSet<String> =
-        active::list(kernel, base)?.iter().flat_map(|file| places(kernel, &file.path)).collect();
+    let active = active::list(kernel, base, |file| Some(places(kernel, &file.path)))?;
+    let active: HashSet<String> = active.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let mut orphans = choose(&listed, &active, before);
+    let mut has_read = true;
     if !orphans.is_empty() {
-        let departed = departed.read(kernel, log, before)?;
-        orphans.retain(|file| !departed.contains(&file.path));
+        match departed.read(kernel, log, before)? {
+            Some(departed) => orphans.retain(|file| !departed.contains(&file.path)),
+            // The next step reads on.
+            None => {
+                orphans.clear();
+                has_read = false;
+            }
+        }
     }
-    let mut gone = (0, 0);
+    let done = has_read && orphans.len() <= MOST_REMOVED;
+    let mut vacuumed = Vacuumed { done, ..Vacuumed::default() };
     for file in orphans.into_iter().take(MOST_REMOVED) {
         kernel.storage.remove(&file.path)?;
-        gone.0 += 1;
-        gone.1 += file.bytes;
+        vacuumed.files += 1;
+        vacuumed.bytes += file.bytes;
     }
-    let left = left_overs::sweep(kernel, now)?;
-    Ok((gone.0 + left.0, gone.1 + left.1))
+    let (files, bytes) = left_overs::sweep(kernel, now)?;
+    vacuumed.files += files;
+    vacuumed.bytes += bytes;
+    Ok(vacuumed)
 }
 
 /// Data files older than `before` that are none of `active`.

@@ -477,6 +477,7 @@ impl Life {
         let adoption = crate::Adoption {
             uuid: record.uuid,
             quarantine_seq: 0,
+            restored: false,
             committed_seq: record.committed_seq,
             schema: record.schema.unwrap(),
             versions: all.filter(|version| version.rows + version.rows_quarantined > 0).collect(),

@@ -24,7 +24,7 @@ fn version(key: &str, etag: &str, rows: u64, rows_quarantined: u64) -> AdoptedVe
 }
 
 fn adoption(committed_seq: i64, versions: Vec<AdoptedVersion>) -> Adoption {
-    Adoption { uuid: uuid(), committed_seq, quarantine_seq: 0, schema: schema(), versions }
+    Adoption { uuid: uuid(), committed_seq, quarantine_seq: 0, schema: schema(), versions, restored: false }
 }
 
 fn adopt(house: &House, adoption: Adoption) -> Adopted {
@@ -54,7 +54,7 @@ fn case_12_a_ledger_that_was_lost_is_built_anew_from_the_table_and_nothing_is_re
     let versions =
         vec![version("a", "1", 7, 0), version("b", "1", 5, 2), version("q", "1", 0, 4), version("old", "1", 3, 0)];
     let adopted = adopt(&house, adoption(9, versions.clone()));
-    assert_eq!(adopted, Adopted { known: 0, unknown: 4 });
+    assert_eq!(adopted, Adopted { unknown: 4, ..Adopted::default() });
     assert_eq!(adopt(&house, adoption(9, versions)), adopted, "once more changes nothing");
     let record = house.record();
     assert_eq!((record.uuid, record.committed_seq, record.table_created), (uuid(), 9, true));
@@ -127,7 +127,7 @@ fn case_12_a_ledger_that_was_restored_from_a_backup_is_brought_up_to_the_table()
     let open = house.claim_all(3_000);
     house.try_stage(&open, &staged(results(&open, |_| Some(ingested())))).unwrap();
     let adopted = adopt(&house, adoption(4, vec![version("a", "1", 8, 1), version("b", "1", 7, 0)]));
-    assert_eq!(adopted, Adopted { known: 2, unknown: 0 });
+    assert_eq!(adopted, Adopted { known: 2, ..Adopted::default() });
     let record = house.record();
     assert_eq!((record.committed_seq, record.open_batch), (4, None));
     assert_eq!(
@@ -180,34 +180,107 @@ fn what_a_restored_table_lacks_is_read_again_and_what_it_has_is_not() {
     house.commit_revision(&replay, |_| Some(FileOutcome::Replayed { rows: 2 }), 2_000);
     let third = ingest(&mut house, &["c", "d"], |_| Some(ingested()));
     house.page(&[object("d", "2", 9)]);
-    assert_eq!((after(&house, 4), after(&house, 3)), (vec![], vec!["c".into(), "d".into()]));
-    assert_eq!(after(&house, 1), ["b", "c", "d", "part", "q"]);
+    assert_eq!((after(&house, 4), after(&house, 3)), (vec![], vec!["c".into()]));
+    assert_eq!(after(&house, 1), ["b", "c", "q"], "d holds something else now, part was only replayed");
 
-    assert_eq!(reread(&house, 1), 4, "d holds something else now");
+    assert_eq!(reread(&house, 1), 3);
     assert_eq!(reread(&house, 1), 0, "once more changes nothing");
-    assert_eq!(after(&house, 1), ["b", "c", "d", "part", "q"], "and they are known still");
+    assert_eq!(after(&house, 1), ["b", "c", "q"], "and they are known still");
     let states = ["a 1", "part 1", "b 1", "q 1", "c 1", "d 1"].map(|object| house.state(object));
-    assert_eq!(states, ["ingested", "pending", "pending", "pending", "pending", "gone:superseded"].map(str::to_owned));
+    assert_eq!(states, ["ingested", "ingested", "pending", "pending", "pending", "ingested"].map(str::to_owned));
     let counts = house.counts(3_000);
-    assert_eq!((counts.rows, counts.rows_quarantined, counts.batches), (7, 0, 1));
+    assert_eq!((counts.rows, counts.rows_quarantined, counts.batches), (21, 2, 1));
     assert_eq!(house.record().committed_seq, 4);
-    assert_eq!(house.rows("part", "1"), [0, 0, 9], "all its rows go, with those that were not replayed");
+    assert_eq!(house.rows("part", "1"), [7, 2, 0], "as before its replay");
     let states: Vec<_> = super::history_tests::page(&house, &super::history_tests::newest(9)).batches;
     let states: Vec<_> = states.iter().map(|batch| (batch.seq, batch.state.as_str())).collect();
     assert_eq!(states, [(4, "lost"), (3, "lost"), (2, "lost"), (1, "committed")]);
     let refused = house.try_revise(&Revision::Rollback { batch: third.id }, 1).unwrap_err();
     assert_eq!(refused.code, "no_such_batch");
 
+    // The replayed rows are in neither table, nor is any row of d, whose key holds something else now.
+    let restored = Adoption { uuid: house.record().uuid, restored: true, ..adoption(5, held(&house, [7, 0])) };
+    let adopted = adopt(&house, restored.clone());
+    let missing: Vec<_> = adopted.missing.iter().map(|missing| (missing.key.as_str(), missing.rows)).collect();
+    assert_eq!((missing, adopted.pending), (vec![("part", 2), ("d", 7)], 0));
+    assert_eq!(adopt(&house, restored), adopted, "once more changes nothing");
+    assert_eq!((house.rows("part", "1"), house.rows("d", "1")), ([9, 0, 0], [7, 0, 0]), "they are missed");
     house.page(&[object("d", "2", 9)]);
     let batch = house.claim_all(3_000);
-    assert_eq!((batch.seq, keys(&batch)), (5, vec!["b", "c", "part", "q", "d"]));
+    assert_eq!((batch.seq, keys(&batch)), (6, vec!["b", "c", "q", "d"]));
     house.commit(&batch, |_| Some(partly()), 3_000);
-    assert_eq!((house.rows("part", "1"), house.rows("b", "1")), ([7, 2, 0], [7, 2, 0]));
-    assert_eq!((house.counts(1).rows, house.counts(1).rows_quarantined), (42, 10));
+    assert_eq!((house.rows("part", "1"), house.rows("b", "1")), ([9, 0, 0], [7, 2, 0]));
+    assert_eq!((house.counts(1).rows, house.counts(1).rows_quarantined), (7 + 9 + 7 + 4 * 7, 4 * 2));
+    // Whoever rebuilds accepts it.
+    let accepted = Adoption { restored: false, ..adoption(6, held(&house, [7, 0])) };
+    let adopted = adopt(&house, Adoption { uuid: house.record().uuid, ..accepted });
+    assert_eq!((adopted.missing, adopted.without_rows), (vec![], 5), "the others are in no table of this test");
+    assert_eq!((house.rows("part", "1"), house.rows("d", "1")), ([7, 0, 2], [0, 0, 7]));
+}
+
+/// What the restored table of that test has: a, and so many rows of part in either table.
+fn held(house: &House, part: [u64; 2]) -> Vec<AdoptedVersion> {
+    let uuid = house.record().uuid;
+    let of = |key: &str, [rows, rows_quarantined]: [u64; 2]| {
+        let id = ObjectVersionId::of(uuid, BUCKET, key, "1", 10);
+        AdoptedVersion { id, ..version(key, "1", rows, rows_quarantined) }
+    };
+    vec![of("a", [7, 0]), of("part", part)]
 }
 
 #[test]
-fn a_lost_rollback_and_a_lost_replacement_stay_in_force_and_their_rows_have_to_go() {
+fn a_table_and_its_quarantine_that_were_both_restored_miss_nothing() {
+    let mut house = House::new();
+    ingest(&mut house, &["a", "part"], |key| Some(if key == "a" { ingested() } else { partly() }));
+    let replay = house.revise(&Revision::Replay { files: keyed(&house, &[("part", "1")]) }, 2_000);
+    house.commit_revision(&replay, |_| Some(FileOutcome::Replayed { rows: 2 }), 2_000);
+    assert_eq!((reread(&house, 1), after(&house, 1)), (0, vec![]));
+    let mut versions = held(&house, [7, 2]);
+    versions.iter_mut().for_each(|version| version.digest = Some(RowDigest::of_first(version.id, 9)));
+    let adopted = adopt(&house, Adoption { uuid: house.record().uuid, restored: true, ..adoption(3, versions) });
+    assert_eq!((adopted.missing, adopted.pending, adopted.known), (vec![], 0, 2));
+    assert_eq!(house.rows("part", "1"), [7, 2, 0]);
+}
+
+#[test]
+fn a_reread_whose_adoption_never_came_is_known_to_a_rebuild() {
+    let mut house = House::new();
+    ingest(&mut house, &["a", "part"], |key| Some(if key == "a" { ingested() } else { partly() }));
+    let replay = house.revise(&Revision::Replay { files: keyed(&house, &[("part", "1")]) }, 2_000);
+    house.commit_revision(&replay, |_| Some(FileOutcome::Replayed { rows: 2 }), 2_000);
+    reread(&house, 1);
+    let rebuild = Adoption { uuid: house.record().uuid, ..adoption(3, held(&house, [7, 0])) };
+    assert_eq!(adopt(&house, rebuild).missing.len(), 1);
+}
+
+#[test]
+fn no_reread_counts_batches_of_a_table_that_was_adopted_before() {
+    let mut house = House::new();
+    for key in ["a", "b", "c"] {
+        ingest(&mut house, &[key], |_| Some(ingested()));
+    }
+    reread(&house, 2);
+    adopt(&house, adoption(1, vec![version("a", "1", 5, 0), version("b", "1", 5, 0), version("c", "1", 5, 0)]));
+    ingest(&mut house, &["d"], |_| Some(ingested()));
+    assert_eq!((after(&house, 1), reread(&house, 1)), (vec!["d".to_owned()], 1));
+    assert_eq!((house.rows("b", "1"), house.rows("c", "1")), ([5, 0, 0], [5, 0, 0]));
+}
+
+#[test]
+fn a_rebuild_takes_rows_from_the_account_that_the_table_has_no_more() {
+    let mut house = House::new();
+    ingest(&mut house, &["a", "gone"], |_| Some(partly()));
+    let id = ObjectVersionId::of(house.record().uuid, BUCKET, "a", "1", 10);
+    let found = AdoptedVersion { id, digest: Some(RowDigest::of_first(id, 9)), ..version("a", "1", 7, 2) };
+    let rebuild = Adoption { uuid: house.record().uuid, ..adoption(4, vec![found]) };
+    assert_eq!(adopt(&house, rebuild.clone()).without_rows, 1);
+    assert_eq!((house.rows("gone", "1"), house.state("gone 1")), ([0, 0, 9], "ingested".into()));
+    assert_eq!((house.counts(1).rows, house.counts(1).rows_quarantined), (7, 2));
+    assert_eq!(adopt(&house, rebuild).without_rows, 0, "told once");
+}
+
+#[test]
+fn a_lost_rollback_and_a_lost_replacement_leave_what_the_tables_have_and_miss_nothing() {
     let mut house = House::new();
     let first = ingest(&mut house, &["a", "q"], |key| Some(if key == "a" { partly() } else { quarantined() }));
     house.page(&[object("q", "2", 9)]);
@@ -220,11 +293,16 @@ fn a_lost_rollback_and_a_lost_replacement_stay_in_force_and_their_rows_have_to_g
     let back = house.revise(&Revision::Rollback { batch: first.id }, 2_000);
     house.commit_revision(&back, |_| Some(FileOutcome::RolledBack { rows: 7, rows_quarantined: 2 }), 2_000);
 
-    assert_eq!(after(&house, 1), ["a", "q", "q"]);
+    assert_eq!(after(&house, 1), ["q"], "the better one alone is read again");
     assert_eq!(reread(&house, 1), 1);
     let states = ["a 1", "q 1", "q 2"].map(|object| house.state(object));
     assert_eq!(states, ["skipped:rolled_back", "quarantined:replaced", "pending"].map(str::to_owned));
     assert_eq!((house.rows("a", "1"), house.rows("q", "1"), house.counts(1).rows), ([0, 0, 9], [0, 0, 4], 0));
+    // The table was restored and its quarantine was not.
+    let restored =
+        Adoption { uuid: house.record().uuid, restored: true, ..adoption(4, held(&house, [0, 0])[..1].into()) };
+    assert_eq!(adopt(&house, restored).missing, []);
+    assert_eq!((house.state("a 1"), house.rows("a", "1")), ("ingested".into(), [7, 0, 2]));
 }
 
 #[test]

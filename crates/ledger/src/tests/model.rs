@@ -62,8 +62,8 @@ pub(crate) struct Model {
     pub watermark: Option<(i64, String)>,
     pub committed: i64,
     pub batches: Vec<Committed>,
-    /// Objects whose batches before that one count no more: so many rows were taken away.
-    pub bases: BTreeMap<usize, (usize, u64)>,
+    /// Objects whose batches before that one count no more, and what counts in their place.
+    pub bases: BTreeMap<usize, (usize, Account)>,
     /// New versions of ingested keys are let in.
     pub append: bool,
     pub passed_over: u32,
@@ -234,8 +234,7 @@ impl Model {
 
     /// Where the rows of an object are, counted from the first batch on.
     pub fn account(&self, n: usize) -> Account {
-        let (from, removed) = self.bases.get(&n).copied().unwrap_or_default();
-        let mut account = Account { read: removed, removed, ..Account::default() };
+        let (from, mut account) = self.bases.get(&n).copied().unwrap_or_default();
         let batches = self.batches[from..].iter().filter(|batch| !batch.lost);
         for (_, end) in batches.flat_map(|batch| &batch.ends).filter(|(of, _)| *of == n) {
             match *end {
@@ -441,31 +440,39 @@ impl Model {
 
     /// The table was restored to this batch; nothing is open. How many are pending again.
     pub fn reread(&mut self, seq: i64) -> u64 {
-        let mut concerned = std::collections::BTreeSet::new();
-        for batch in self.batches.iter_mut().filter(|batch| batch.seq > seq && !batch.lost) {
-            batch.lost = true;
-            for (n, end) in &batch.ends {
-                if !matches!(end, End::Failed | End::Gone | End::Deferred { .. } | End::Expired { .. }) {
-                    concerned.insert(*n);
-                }
+        let mut concerned = BTreeMap::<usize, (bool, bool)>::new();
+        for (n, end) in self.batches.iter().filter(|batch| batch.seq > seq && !batch.lost).flat_map(|batch| &batch.ends)
+        {
+            if !matches!(end, End::Failed | End::Gone | End::Deferred { .. } | End::Expired { .. }) {
+                let (brought, replayed) = concerned.entry(*n).or_default();
+                *brought |= matches!(end, End::Ingested { .. } | End::Quarantined { .. });
+                *replayed |= matches!(end, End::Replayed { .. });
             }
         }
-        let mut pending = 0;
-        for n in concerned {
-            let left = self.account(n);
-            if left.in_table + left.in_quarantine > 0 {
-                self.bases.insert(n, (self.batches.len(), left.read));
-            }
-            let object = &self.objects[n];
-            if object.state == "ingested" || (object.state, object.reason) == ("quarantined", None) {
-                if self.overwritten(n) {
-                    set(&mut self.objects[n], "gone", Some("superseded"));
-                } else {
-                    set(&mut self.objects[n], "pending", None);
-                    pending += 1;
-                }
+        let before: BTreeMap<usize, Account> = concerned.keys().map(|&n| (n, self.account(n))).collect();
+        self.batches.iter_mut().filter(|batch| batch.seq > seq).for_each(|batch| batch.lost = true);
+        let (mut pending, present) = (0, |account: &Account| account.in_table + account.in_quarantine);
+        for (n, (brought, replayed)) in concerned {
+            let (before, older, object) = (before[&n], self.account(n), &self.objects[n]);
+            let stands = object.state == "ingested" || (object.state, object.reason) == ("quarantined", None);
+            let base = if brought && stands && !self.overwritten(n) {
+                set(&mut self.objects[n], "pending", None);
                 self.objects[n].reclaimed = true;
+                pending += 1;
+                if present(&older) == 0 {
+                    continue;
+                }
+                Account { read: older.read, removed: older.read, ..Account::default() }
+            } else if brought || present(&before) < present(&older) {
+                before
+            } else {
+                older
+            };
+            if !brought && replayed && older.in_table == 0 && older.in_quarantine > 0 && object_is(self, n, "ingested")
+            {
+                (self.objects[n].state, self.objects[n].reason) = ("quarantined", None);
             }
+            self.bases.insert(n, (self.batches.len(), base));
         }
         pending
     }
@@ -508,6 +515,10 @@ impl Object {
     pub fn pins(&self) -> bool {
         self.state == "claimed" || (self.state == "pending" && self.not_before.is_none())
     }
+}
+
+fn object_is(model: &Model, n: usize, state: &str) -> bool {
+    model.objects[n].state == state
 }
 
 fn set(object: &mut Object, state: &'static str, reason: Option<&'static str>) {
