@@ -16,7 +16,7 @@
 //! | `return(abort)` | the process is gone |
 //! | `return(hang)` | it never ends |
 //!
-//! The points are named in [`METHODS`]. `FAILPOINT_KEY` restricts those that concern the bytes or the rows of one object
+//! The points are named in `METHODS`. `FAILPOINT_KEY` restricts those that concern the bytes or the rows of one object
 //! to the object with this key: then a file can be made one over which the process dies or hangs, each time. If
 //! `FAILPOINT_LOG` names a file, every point that is passed is appended to it, one a line.
 

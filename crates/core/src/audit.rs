@@ -10,7 +10,7 @@
 //! Memory: a tally holds some 60 bytes for each object version. More than [`MAX_VERSIONS`] of them are looked at in
 //! several passes, a [`Share`] each. A close look holds two bits for each row of its versions; see [`plan`].
 //!
-//! [`listing`] compares the ledger with what the bucket has now.
+//! [`judge_listed`] and [`judge_unlisted`] compare the ledger with what the bucket has now.
 
 mod close;
 mod listing;
