@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::signals::DRAIN;
 use super::{Ended, output, running, runtime};
-use crate::app::App;
+use crate::app::{App, Service};
 use crate::config::Project;
 use crate::destination::Destinations;
 use crate::operations::{Operation, mend, retry};
@@ -70,7 +70,7 @@ fn here(mut project: Project, spec: ImportSpec, operation: Operation) -> Result<
         // Nothing but the operation runs: neither other imports, nor ticks of this one.
         project.imports.retain(|other| other.name == spec.name);
         project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-        let app = App::start(project, io, false).await?;
+        let app = App::start(project, io, Service::None).await?;
         let summary = app.operate(&spec, operation).await;
         app.stop(DRAIN).await;
         Ok(summary?)
