@@ -142,7 +142,7 @@ fn exchange(
 
 /// Whether the program that answers is the one of this configuration: it has our data directory.
 fn is_of(config: &Value, project: &Project) -> bool {
-    let ours = &project.settings.data_dir;
+    let Ok(ours) = std::path::absolute(&project.settings.data_dir) else { return false };
     let same = |theirs: &str| {
         let theirs = Path::new(theirs);
         theirs == ours || theirs.canonicalize().ok().zip(ours.canonicalize().ok()).is_some_and(|(one, two)| one == two)

@@ -97,6 +97,11 @@ impl Control for Panel {
         Ok(json!({ "added": [] }))
     }
 
+    async fn purge(&self, import: &str) -> Result<Value, ControlError> {
+        self.commands.lock().expect("not poisoned").push(format!("purge {import}"));
+        Ok(json!({ "import": import, "tables": [] }))
+    }
+
     fn config(&self) -> Result<Value, ControlError> {
         Ok(json!({ "refused": null }))
     }
