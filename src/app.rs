@@ -112,8 +112,7 @@ impl App {
         // Who only passes by makes no copies.
         let backups = listens
             .then(|| Backups::start(&settings.data_dir, Arc::clone(&ledger), Arc::clone(&world.clock), &world.io));
-        let watch =
-            live.source().map(|source| Watch::start(Arc::clone(&live), source.folder.clone(), source.seen, &world.io));
+        let watch = live.source().map(|source| Watch::start(Arc::clone(&live), source.folder.clone(), &world.io));
         let first = live.deployed();
         Ok(Self { first, live, supervisor, world, ledger, servers, _gauges: gauges, _backups: backups, _watch: watch })
     }

@@ -161,9 +161,14 @@ impl fmt::Debug for Destinations {
 
 /// Where the table of an import is, for people, without a look at how it is reached.
 pub fn table_location(project: &Project, spec: &ImportSpec) -> String {
+    location_of(project, spec.name.as_str())
+}
+
+/// The same, of an import that need not be configured.
+pub fn location_of(project: &Project, import: &str) -> String {
     match &project.settings.bucket {
-        None => project.settings.destination.join(spec.name.as_str()).display().to_string(),
-        Some(bucket) => format!("s3://{}/{}", bucket.bucket, below(&bucket.prefix, spec.name.as_str())),
+        None => project.settings.destination.join(import).display().to_string(),
+        Some(bucket) => format!("s3://{}/{}", bucket.bucket, below(&bucket.prefix, import)),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 use super::connect;
 use super::fit::{TableFit, fit};
+use super::watch::fingerprint;
 use crate::config::{Project, Settings};
 use crate::destination::Destinations;
 use crate::faults;
@@ -100,6 +102,8 @@ pub struct Live {
     supervisor: Addr<Supervisor>,
     now: RwLock<Arc<Deployed>>,
     state: Mutex<ConfigState>,
+    /// What the folder was like when it was loaded last, whatever came of that.
+    taken: AtomicU64,
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -155,8 +159,10 @@ impl Live {
         let data_dir = &deployed.project.settings.data_dir;
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
         let state = ConfigState { data_dir, loaded_at: world.clock.now(), refused: None, restart_needed: Vec::new() };
+        let taken = AtomicU64::new(source.as_ref().map_or(0, |source| source.seen));
         Ok(Self {
             source,
+            taken,
             world,
             ledger,
             supervisor,
@@ -168,6 +174,11 @@ impl Live {
 
     pub fn source(&self) -> Option<&Source> {
         self.source.as_ref()
+    }
+
+    /// What the folder was like when it was loaded last, whatever came of that.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// What runs now.
@@ -230,8 +241,13 @@ impl Live {
         let Some(source) = self.source.clone() else {
             return Err(Failure::config("no_reload", "this program keeps the configuration that it was started with"));
         };
-        let loaded = tokio::task::spawn_blocking(move || (source.load)()).await;
-        let loaded = loaded.map_err(|error| Failure::bug("reload", format!("reading the configuration: {error}")))?;
+        let look = move || (fingerprint(&source.folder), (source.load)());
+        let looked = tokio::task::spawn_blocking(look).await;
+        let (seen, loaded) =
+            looked.map_err(|error| Failure::bug("reload", format!("reading the configuration: {error}")))?;
+        if !dry_run {
+            self.taken.store(seen, Ordering::Relaxed);
+        }
         let mut project = loaded.map_err(|problems| refused(&problems))?;
         let old = self.deployed();
         let restart_needed = keep_settings(&mut project.settings, &old.project.settings)?;

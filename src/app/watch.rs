@@ -22,18 +22,17 @@ const MAX_DEPTH: usize = 8;
 pub struct Watch(JoinHandle<()>);
 
 impl Watch {
-    /// `seen`: what the folder was like when the configuration that runs was loaded.
-    pub fn start(live: Arc<Live>, folder: PathBuf, seen: u64, io: &Handle) -> Self {
+    pub fn start(live: Arc<Live>, folder: PathBuf, io: &Handle) -> Self {
         Self(io.spawn(async move {
-            let mut follower = Follower::new(seen);
+            let mut follower = Follower::default();
             let mut pace = tokio::time::interval(PACE);
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 pace.tick().await;
                 let folder = folder.clone();
                 let Ok(now) = tokio::task::spawn_blocking(move || fingerprint(&folder)).await else { continue };
-                if follower.has_changed(now) {
-                    // Whatever comes of it has been told; the same files are not tried again.
+                if follower.has_changed(now, live.taken()) {
+                    // Whatever comes of it is told; the same files are not tried again.
                     let _ = live.reload(&[], false).await;
                 }
             }
@@ -49,24 +48,16 @@ impl Drop for Watch {
 
 /// Tells when to load: once the files have changed and have then stayed as they are from one look to the next, so that
 /// an edit of several files is not taken half.
+#[derive(Default)]
 struct Follower {
-    /// What was loaded, or refused, last.
-    taken: u64,
     last: u64,
 }
 
 impl Follower {
-    fn new(taken: u64) -> Self {
-        Self { taken, last: taken }
-    }
-
-    fn has_changed(&mut self, now: u64) -> bool {
+    /// `taken`: what was loaded, or refused, last, by whomever.
+    fn has_changed(&mut self, now: u64, taken: u64) -> bool {
         let settled = std::mem::replace(&mut self.last, now) == now;
-        let due = settled && now != self.taken;
-        if due {
-            self.taken = now;
-        }
-        due
+        settled && now != taken
     }
 }
 
@@ -109,15 +100,15 @@ mod tests {
 
     #[test]
     fn a_change_is_taken_once_and_only_when_it_has_settled() {
-        let mut follower = Follower::new(1);
-        assert!(!follower.has_changed(1));
-        assert!(!follower.has_changed(2), "somebody may still be writing");
-        assert!(!follower.has_changed(3));
-        assert!(follower.has_changed(3));
-        assert!(!follower.has_changed(3), "taken or refused: the same files are not tried again");
-        assert!(!follower.has_changed(2));
-        assert!(!follower.has_changed(3), "back to what was taken");
-        assert!(!follower.has_changed(3));
+        let mut follower = Follower::default();
+        assert!(!follower.has_changed(1, 1));
+        assert!(!follower.has_changed(2, 1), "somebody may still be writing");
+        assert!(!follower.has_changed(3, 1));
+        assert!(follower.has_changed(3, 1));
+        assert!(!follower.has_changed(3, 3), "taken or refused: the same files are not tried again");
+        assert!(!follower.has_changed(2, 3));
+        assert!(!follower.has_changed(3, 3), "back to what was taken");
+        assert!(follower.has_changed(3, 4), "back to what was there before somebody else had another one taken");
     }
 
     #[test]

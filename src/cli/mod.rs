@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod connection;
 mod datasource;
 mod decode_probe;
 mod demo;
@@ -77,6 +78,8 @@ enum Verb {
     Check(check::Check),
     /// Check the configuration and let it take effect, in the running program or in the data directory
     Push(push::Push),
+    /// Create connections to S3, list and remove them, print the policies that AWS needs
+    Connection(connection::Connection),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
         Verb::Push(verb) => verb.execute(),
+        Verb::Connection(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),

@@ -79,8 +79,24 @@ impl Running<'_> {
         if code == 200 {
             return Ok(answer);
         }
+        Err(Self::reason(code, &answer))
+    }
+
+    /// Has the tables of an import removed whose data source is gone. Returns which they were.
+    ///
+    /// # Errors
+    /// If the token cannot be read, or of the program: `Transient` while the import is still ending.
+    pub fn purge(&self, import: &str) -> Result<Value, Failure> {
+        let parameters = serde_json::json!({ "import": import }).to_string();
+        let (code, body) = self.post_to("/api/v1/purge", &parameters, None)?;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        if code == 200 { Ok(answer) } else { Err(Self::reason(code, &answer)) }
+    }
+
+    /// Why something was refused, as the program says it.
+    fn reason(code: u16, answer: &Value) -> Failure {
         let reason = answer["error"]["message"].as_str().unwrap_or("the program does not say why").to_owned();
-        Err(if code >= 500 { Failure::transient("refused", reason) } else { Failure::config("refused", reason) })
+        if code >= 500 { Failure::transient("refused", reason) } else { Failure::config("refused", reason) }
     }
 
     fn post(

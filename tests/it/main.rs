@@ -60,6 +60,7 @@ mod power_loss;
 #[cfg(test)]
 mod quarantine;
 mod reload;
+mod removing;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod diff;
 pub(super) mod mending;
 mod preview;
+mod rm;
 
 use clap::{Args, Subcommand};
 use connector_core::schema::Column;
@@ -31,7 +32,10 @@ enum Verb {
     Retry(mending::Retry),
     /// Rebuild a lost ledger from the table, so that nothing is imported twice
     Adopt(mending::Mend),
+    /// Remove a data source; its table stays, unless --purge is given
+    Rm(rm::Rm),
 }
+
 impl DataSource {
     pub fn execute(self) -> VerbResult {
         match self.verb {
@@ -39,6 +43,7 @@ impl DataSource {
             Verb::Diff(verb) => verb.execute(),
             Verb::Scheduling(verb) => verb.execute(),
             Verb::Retry(verb) => verb.execute(),
+            Verb::Rm(verb) => verb.execute(),
             Verb::Adopt(verb) => verb.execute(Operation::Adopt),
         }
     }
