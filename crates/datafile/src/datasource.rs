@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use crate::column::{self, ColumnDef};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::DATASOURCE;
+use crate::engine::TableEngine;
 use crate::lexer::Body;
 use crate::path::JsonPath;
 use crate::reader::{Reader, Text, place_in};
@@ -33,6 +34,8 @@ pub struct DataSource {
     pub engine: Vec<(String, Spanned<String>)>,
     /// `ENGINE_PARTITION_KEY`: the name of a declared column in the table.
     pub partition: Option<String>,
+    /// The engine with the columns and settings that are its own. A Delta table applies none of it.
+    pub table_engine: TableEngine,
     /// `ENGINE_TTL`, with the names that columns have in the table.
     pub ttl: Option<Expr>,
     /// Whether there is any `IMPORT_*` directive.
@@ -85,6 +88,7 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
         engine: engine.settings,
         partition: engine.partition,
         ttl: engine.ttl,
+        table_engine: engine.table,
         declares_import: first_import.is_some(),
         connection,
         import,

@@ -37,8 +37,10 @@ pub mod suggest;
 mod tokens;
 pub mod types;
 
+pub use column::{Codec, ColumnDef};
 pub use connection::{AccessDef, Connection, parse_connection};
 pub use datasource::{DataSource, Import, parse_datasource};
 pub use diagnostic::{Colour, Diagnostic, Place, Problems, Severity, render};
+pub use engine::{EngineKind, TableEngine};
 pub use secrets::Secrets;
 pub use source::{SourceFile, Span, Spanned};

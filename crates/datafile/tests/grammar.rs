@@ -392,8 +392,17 @@ fn a_table_is_partitioned_by_one_plain_column() {
         "name one plain column of SCHEMA, such as a Date; for the month of a time, declare a column that holds it";
     let fit = "a partition column is a number, a text, a date, a time or a Bool, and not Nullable";
     for (key, expected) in [
-        ("toYYYYMM(day)", format!("error: a table cannot be partitioned by 'toYYYYMM(day)' @4:22+13 | {hint}")),
-        ("\"id, day\"", format!("error: a table cannot be partitioned by 'id, day' @4:22+9 | {hint}")),
+        (
+            "toYYYYMM(day)",
+            format!(
+                "warning: the table is not partitioned by 'toYYYYMM(day)': only by a plain column @4:22+13 | {hint}"
+            ),
+        ),
+        (
+            "\"id, day\"",
+            format!("warning: the table is not partitioned by 'id, day': only by a plain column @4:22+9 | {hint}"),
+        ),
+        ("toYYYYMM(dya)", "error: there is no column 'dya' in SCHEMA @4:31+3 | did you mean 'day'?".to_owned()),
         ("note", format!("error: the column note is Nullable, by which a table cannot be partitioned @4:22+4 | {fit}")),
         (
             "tags",
