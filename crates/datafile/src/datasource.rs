@@ -14,13 +14,13 @@ use crate::column::{self, ColumnDef};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::DATASOURCE;
 use crate::engine::TableEngine;
-use crate::lexer::Body;
+use crate::extras::Extras;
 use crate::path::JsonPath;
 use crate::reader::{Reader, Text, place_in};
 use crate::secrets::Secrets;
 use crate::source::{SourceFile, Span, Spanned};
 use crate::suggest::nearest;
-use crate::{csv, document, engine};
+use crate::{csv, document, engine, extras};
 
 /// A data source as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct DataSource {
     pub table_engine: TableEngine,
     /// `ENGINE_TTL`, with the names that columns have in the table.
     pub ttl: Option<Expr>,
+    /// What is read and checked, and not used.
+    pub extras: Extras,
     /// Whether there is any `IMPORT_*` directive.
     pub declares_import: bool,
     /// `IMPORT_CONNECTION_NAME`, known even if the rest of the import is bad.
@@ -75,6 +77,7 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
     let description = reader.prose("DESCRIPTION");
     let mut columns = columns(&mut reader);
     let engine = engine::read(&mut reader, columns.as_deref());
+    let extras = extras::read(&mut reader, columns.as_deref());
     let connection = reader.text("IMPORT_CONNECTION_NAME").map(|name| name.map(|name| connection_name(&name.value)));
     let first_import = document.directives.iter().find(|directive| directive.name.value.starts_with("IMPORT_"));
     let import = first_import.and_then(|first| import(&mut reader, connection.clone(), first.name.span));
@@ -89,6 +92,7 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
         partition: engine.partition,
         ttl: engine.ttl,
         table_engine: engine.table,
+        extras,
         declares_import: first_import.is_some(),
         connection,
         import,
@@ -118,18 +122,15 @@ fn check_name(reader: &mut Reader<'_, '_>, name: &str) {
 fn columns(reader: &mut Reader<'_, '_>) -> Option<Vec<ColumnDef>> {
     let directive = reader.document.find("SCHEMA")?;
     let span = directive.name.span;
-    let lines = match &directive.body {
-        Body::Block(lines) if !lines.is_empty() => lines.clone(),
-        Body::Block(_) => {
-            reader.error("empty_schema", span, "SCHEMA has no columns", "remove SCHEMA to let the first file decide");
-            return None;
-        }
-        Body::Inline(_) => {
-            let hint = "write 'SCHEMA >', then one column on each line, indented";
-            reader.error("missing_block_mark", span, "SCHEMA is a block", hint);
-            return None;
-        }
+    let Some(lines) = reader.lines(directive) else {
+        let hint = "write 'SCHEMA >', then one column on each line, indented";
+        reader.error("missing_block_mark", span, "SCHEMA is a block", hint);
+        return None;
     };
+    if lines.iter().all(|line| reader.report.source.slice(*line).trim().is_empty()) {
+        reader.error("empty_schema", span, "SCHEMA has no columns", "remove SCHEMA to let the first file decide");
+        return None;
+    }
     Some(column::parse(&mut reader.report, &lines))
 }
 

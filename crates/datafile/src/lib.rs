@@ -17,7 +17,7 @@
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
-//! | [`datasource`], [`engine`], [`csv`], [`connection`] | the two kinds of file |
+//! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
 
 pub mod column;
 pub mod connection;
@@ -28,6 +28,8 @@ pub mod diagnostic;
 pub mod directives;
 pub mod document;
 pub mod engine;
+pub mod extras;
+pub mod indexes;
 pub mod lexer;
 pub mod path;
 pub mod reader;
@@ -42,5 +44,6 @@ pub use connection::{AccessDef, Connection, parse_connection};
 pub use datasource::{DataSource, Import, parse_datasource};
 pub use diagnostic::{Colour, Diagnostic, Place, Problems, Severity, render};
 pub use engine::{EngineKind, TableEngine};
+pub use extras::Extras;
 pub use secrets::Secrets;
 pub use source::{SourceFile, Span, Spanned};

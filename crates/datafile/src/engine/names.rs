@@ -116,7 +116,7 @@ pub(super) fn calls_in(text: &str) -> Vec<Named> {
 }
 
 /// What lies between the commas outside of parentheses, brackets and quotes; nothing for a blank text.
-pub(super) fn split(text: &str) -> Vec<&str> {
+pub(crate) fn split(text: &str) -> Vec<&str> {
     if text.trim().is_empty() {
         return Vec::new();
     }
