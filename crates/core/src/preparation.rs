@@ -101,7 +101,7 @@ fn respelled(column: &Column, wanted: &Column) -> String {
 /// The table does not tell who added a declared column. Where it was another program, it was not us who lost it.
 fn gone(column: &Column) -> Failure {
     let (name, ty) = (shown(&column.name), &column.ty);
-    let ty = if column.nullable && !matches!(ty, ColumnType::Array { .. }) {
+    let ty = if column.nullable && ty.takes_null() {
         format!("Nullable({ty})")
     } else {
         ty.to_string()
