@@ -82,8 +82,13 @@ fn goes_into_structure(found: &DataType, wanted: &ColumnType) -> bool {
 }
 
 fn is_part(found: &DataType, wanted: &ColumnType) -> bool {
-    let has_parts = !wanted.takes_null();
-    *found == DataType::Null || if has_parts { goes_into_structure(found, wanted) } else { accepts(found, wanted) }
+    match found {
+        DataType::Null => true,
+        // Those are taken apart as whole columns only.
+        DataType::Dictionary(..) => false,
+        found if wanted.takes_null() => accepts(found, wanted),
+        found => goes_into_structure(found, wanted),
+    }
 }
 
 /// Which field of a group each element of a tuple takes: that of its name, or without names that of its place. `None` if

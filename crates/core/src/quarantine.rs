@@ -124,7 +124,9 @@ pub(crate) const TOO_FINE: &str = "in whole microseconds, and a table holds no f
 
 fn is_too_fine(value: &str, ty: &ColumnType) -> bool {
     match ty {
-        ColumnType::DateTime64 { precision } => *precision > SECOND_DIGITS && spelling::is_finer(value.trim().as_bytes()),
+        ColumnType::DateTime64 { precision } => {
+            *precision > SECOND_DIGITS && spelling::is_finer(value.trim().as_bytes())
+        }
         _ => false,
     }
 }

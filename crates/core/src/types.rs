@@ -263,7 +263,8 @@ impl fmt::Display for ColumnType {
             Self::Array { element, nullable } => write!(f, "Array({})", wrapped(element.to_string(), *nullable)),
             Self::Map { key, value, nullable } => write!(f, "Map({key}, {})", wrapped(value.to_string(), *nullable)),
             Self::Tuple(elements) => {
-                let element = |element: &TupleElement| element.spelled(wrapped(element.ty.to_string(), element.nullable));
+                let element =
+                    |element: &TupleElement| element.spelled(wrapped(element.ty.to_string(), element.nullable));
                 write!(f, "Tuple({})", elements.iter().map(element).collect::<Vec<_>>().join(", "))
             }
             other => write!(f, "{other:?}"),
@@ -314,7 +315,8 @@ mod tests {
 
     #[test]
     fn clickhouse_has_the_wider_types_inside_of_others_too() {
-        let ty = ColumnType::parse_canonical("Map(Date, Array(Tuple(at DateTime, `x y` Nullable(Date))))").expect("a type");
+        let ty =
+            ColumnType::parse_canonical("Map(Date, Array(Tuple(at DateTime, `x y` Nullable(Date))))").expect("a type");
         let wanted = "Map(Date32, Array(Tuple(at DateTime64(0, 'UTC'), `x y` Nullable(Date32))))";
         assert_eq!(ty.mapping(), Mapping { arrow: DataType::Utf8, delta: "string".into(), clickhouse: wanted.into() });
     }
@@ -347,7 +349,8 @@ mod tests {
         let bad =
             ["", "Int", "DateTime64(10)", "Decimal(77, 1)", "Decimal(3, 4)", "DateTime64", "Array()", "Array(Int8"];
         let parts = ["Map(Int8)", "Map(JSON, Int8)", "Map(Nullable(Int8), Int8)", "Map(Array(Int8), Int8)", "Tuple()"];
-        let names = ["Tuple(a Int8, Int8)", "Tuple(a Int8, a Int8)", "Tuple(`` Int8)", "Tuple(a  Int8)", "Tuple(Int8,)"];
+        let names =
+            ["Tuple(a Int8, Int8)", "Tuple(a Int8, a Int8)", "Tuple(`` Int8)", "Tuple(a  Int8)", "Tuple(Int8,)"];
         let bad = bad.into_iter().chain(parts).chain(names);
         for bad in bad.chain(["Enum8()", "Enum8('a' = 1000)", "FixedString(0)", "Array(Nullable(Array(Int8)))"]) {
             assert_eq!(ColumnType::parse_canonical(bad), None, "{bad}");
