@@ -341,10 +341,6 @@ fn source(path: &JsonPath, format: Option<Format>) -> Result<String, (&'static s
         }),
         Some(Format::Parquet) => {
             let column = path.without_last_elements();
-            if column.has_elements() {
-                let hint = "take the whole list into a JSON or String column, or use NDJSON files".to_owned();
-                return Err(("a field of each element of a list cannot be taken from Parquet files", hint));
-            }
             Ok(column.only_name().map_or_else(|| column.source(), str::to_owned))
         }
     }

@@ -3,6 +3,7 @@
 //! - A directive is the first word of a line that is not indented; case does not matter. Its arguments are words in
 //!   the manner of a shell: one pair of quotes around a word is dropped, `#` at the start of a word begins a comment.
 //! - `DIRECTIVE >` opens a block of indented lines, which ends at the next directive. In a block `#` is text.
+//! - Lines that are indented, or not, against these rules are taken for what they must mean, with a warning.
 //! - `{{ ... }}` is one piece of a word, whatever quotes and spaces it holds.
 
 use crate::diagnostic::{Diagnostic, Report};
@@ -95,9 +96,9 @@ impl Lexer<'_, '_> {
             self.indented_outside_a_block(Span::new(begin, line.end), line);
         } else if self.is_body_without_indent(trimmed) {
             self.complain(
-                Diagnostic::error("unindented_block", "a line of a block is not indented")
+                Diagnostic::warning("unindented_block", "a line of a block is not indented")
                     .label("put spaces in front")
-                    .hint("the lines of a block are indented; an unindented line is a directive"),
+                    .hint("a line that is not indented is a directive wherever it begins like one"),
                 line,
             );
             self.add_to_block(line);
@@ -136,9 +137,9 @@ impl Lexer<'_, '_> {
         if self.catalogue.find(word).is_some() {
             let span = Span::new(content.start, content.start + word.len());
             self.report.push(
-                Diagnostic::error("indented_directive", format!("the directive {word} is indented"))
+                Diagnostic::warning("indented_directive", format!("the directive {word} is indented"))
                     .label("begins too far to the right")
-                    .hint("a directive begins at the start of its line"),
+                    .hint("behind a block it would be a part of it: a directive begins at the start of its line"),
                 span,
             );
             return self.directive(content);

@@ -1,11 +1,14 @@
-//! Where the values of a table column are in a file: a top-level column, or a field somewhere in a struct.
+//! Where the values of a table column are in a file: a top-level column, a field somewhere in a struct, or a field of
+//! each element of a list.
+
+use std::sync::Arc;
 
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::schema::types::SchemaDescriptor;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::nullif;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use connector_core::block::no_texts;
 use connector_core::compat;
 use connector_core::error::Failure;
@@ -18,58 +21,107 @@ use super::tree::Node;
 use super::values::Values;
 use crate::columns::Built;
 use crate::error::DecodeError;
-use crate::path::Path;
+use crate::path::{Path, Step};
 
 /// The way to a column of a file: which top-level column, and which field of which field of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) root: usize,
     fields: Vec<usize>,
+    /// Which field of which field of each element, if the way leads on through the elements of a list.
+    each: Option<Vec<usize>>,
 }
 
 impl Place {
     pub(super) fn of_root(root: usize) -> Self {
-        Self { root, fields: Vec::new() }
+        Self { root, fields: Vec::new(), each: None }
     }
 
-    /// The field that a source such as `a.b` leads to. `None` if it is no such path, or leads nowhere in this file, or
-    /// to one of two fields of the same name.
+    /// The field that a source such as `a.b` or `lines[:].sku` leads to. `None` if it is no such path, or leads nowhere
+    /// in this file, or to one of two fields of the same name, or through lists of lists.
     pub(super) fn of_source(nodes: &[Node], source: &str) -> Option<Self> {
         let path = Path::of_source(source);
-        let keys = path.keys().filter(|keys| keys.len() > 1)?;
-        let only = |nodes: &[Node], key: &str| {
-            let mut found = nodes.iter().enumerate().filter(|(_, node)| node.name == key).map(|(index, _)| index);
-            found.next().filter(|_| found.next().is_none())
+        let keys: Vec<&str> = path.leading_keys().collect();
+        let (first, rest) = keys.split_first()?;
+        let root = only(nodes, first)?;
+        let (fields, node) = fields(&nodes[root], rest)?;
+        let each = match path.into_elements() {
+            // One key alone is the name of a top-level column.
+            [] if rest.is_empty() => return None,
+            [] => None,
+            [Step::Each, keys @ ..] if matches!(node.stated, DataType::List(_)) => {
+                let keys: Vec<&str> = keys.iter().map(key).collect::<Option<_>>()?;
+                Some(fields_of_elements(node, &keys)?)
+            }
+            _ => return None,
         };
-        let root = only(nodes, keys[0])?;
-        let mut node = &nodes[root];
-        let mut fields = Vec::new();
-        for key in &keys[1..] {
-            let index = only(&node.children, key).filter(|_| matches!(node.stated, DataType::Struct(_)))?;
-            fields.push(index);
-            node = &node.children[index];
-        }
-        Some(Self { root, fields })
+        Some(Self { root, fields, each })
     }
 
-    /// The column itself.
-    pub(super) fn node<'n>(&self, nodes: &'n [Node]) -> Option<&'n Node> {
-        self.fields.iter().try_fold(nodes.get(self.root)?, |node, index| node.children.get(*index))
+    /// The column itself; a field of each element of a list as the list of the fields.
+    pub(super) fn node(&self, nodes: &[Node]) -> Option<Node> {
+        let list = self.fields.iter().try_fold(nodes.get(self.root)?, |node, index| node.children.get(*index))?;
+        let Some(each) = &self.each else { return Some(list.clone()) };
+        let mut item = list.children.first()?;
+        let mut nullable = item.nullable;
+        for index in each {
+            item = item.children.get(*index)?;
+            nullable |= item.nullable;
+        }
+        let field = Field::new_list_field(item.stated.clone(), nullable);
+        let item = Node { nullable, ..item.clone() };
+        Some(Node { stated: DataType::List(Arc::new(field)), children: vec![item], ..list.clone() })
     }
 
     fn walk(&self, batch: &RecordBatch, position: usize) -> Option<ArrayRef> {
-        let mut array = ArrayRef::clone(batch.columns().get(position)?);
-        for index in &self.fields {
-            let outer = array.as_struct_opt()?;
-            let inner = outer.columns().get(*index)?;
-            array = match outer.nulls() {
-                None => ArrayRef::clone(inner),
-                // Where there is no struct, there is no field either.
-                Some(nulls) => nullif(inner, &absent(nulls)).ok()?,
-            };
-        }
-        Some(array)
+        let found = walk(batch.columns().get(position)?, &self.fields)?;
+        let Some(each) = &self.each else { return Some(found) };
+        let (_, offsets, items, nulls) = found.as_list_opt::<i32>()?.clone().into_parts();
+        let items = walk(&items, each)?;
+        let field = Field::new_list_field(items.data_type().clone(), true);
+        Some(Arc::new(ListArray::try_new(Arc::new(field), offsets, items, nulls).ok()?))
     }
+}
+
+fn key(step: &Step) -> Option<&str> {
+    match step {
+        Step::Key(key) => Some(key),
+        Step::Each => None,
+    }
+}
+
+fn only(nodes: &[Node], key: &str) -> Option<usize> {
+    let mut found = nodes.iter().enumerate().filter(|(_, node)| node.name == key).map(|(index, _)| index);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// The way through structs by these names, and where it ends.
+fn fields<'n>(mut node: &'n Node, keys: &[&str]) -> Option<(Vec<usize>, &'n Node)> {
+    let mut fields = Vec::new();
+    for key in keys {
+        let index = only(&node.children, key).filter(|_| matches!(node.stated, DataType::Struct(_)))?;
+        fields.push(index);
+        node = &node.children[index];
+    }
+    Some((fields, node))
+}
+
+fn fields_of_elements(list: &Node, keys: &[&str]) -> Option<Vec<usize>> {
+    fields(list.children.first()?, keys).map(|(fields, _)| fields)
+}
+
+/// The field of a struct that these lead to. Where there is no struct, there is no field either.
+fn walk(array: &ArrayRef, fields: &[usize]) -> Option<ArrayRef> {
+    let mut array = ArrayRef::clone(array);
+    for index in fields {
+        let outer = array.as_struct_opt()?;
+        let inner = outer.columns().get(*index)?;
+        array = match outer.nulls() {
+            None => ArrayRef::clone(inner),
+            Some(nulls) => nullif(inner, &absent(nulls)).ok()?,
+        };
+    }
+    Some(array)
 }
 
 fn absent(nulls: &NullBuffer) -> BooleanArray {
@@ -96,7 +148,7 @@ pub(super) struct Read {
 impl Feed {
     /// `column`: what the values are to become; `None` if only whether there are any is asked.
     pub(super) fn new(nodes: &[Node], place: Place, column: Option<&Column>) -> Option<Self> {
-        let node = place.node(nodes)?.clone();
+        let node = place.node(nodes)?;
         let conversion = column.and_then(|column| convert::plan(&node.stated, &column.ty));
         Some(Self { place, node, position: None, seconds: None, conversion })
     }

@@ -324,6 +324,57 @@ fn where_a_struct_is_null_its_fields_are() {
     assert_eq!(block.rows.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None]);
 }
 
+/// One list of structs `{sku, at}` for each row: two of them, none, NULL, and one that is NULL itself.
+fn lines() -> Vec<(&'static str, ArrayRef)> {
+    let skus: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), None, Some("never shown")]));
+    let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
+    let fields: Fields =
+        [Field::new("sku", DataType::Utf8, true), Field::new("n", DataType::Int32, false)].into_iter().collect();
+    let present = Some(vec![true, true, false].into());
+    let structs: ArrayRef = Arc::new(StructArray::new(fields, vec![skus, numbers], present));
+    let item = Arc::new(Field::new("element", structs.data_type().clone(), true));
+    let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 2, 2, 2, 3].into());
+    let nulls = Some(vec![true, true, false, true].into());
+    let lists: ArrayRef = Arc::new(arrow::array::ListArray::new(item, offsets, structs, nulls));
+    vec![("lines", lists)]
+}
+
+#[test]
+fn a_source_may_lead_into_each_element_of_a_list() {
+    let file = open(write(lines(), 10));
+    let array = |element, nullable| ColumnType::Array { element: Box::new(element), nullable };
+    let column = |source: &str, ty| Column { source: source.to_owned(), ..Column::required(source, ty) };
+    let columns = vec![
+        column("lines[:].sku", array(ColumnType::String, true)),
+        column("lines[:].n", array(ColumnType::Int64, true)),
+        column("lines[:].none", array(ColumnType::String, true)),
+        column("lines[:].n[:]", array(ColumnType::String, true)),
+    ];
+    let shape = file.shape_for(&TableSchema::new(columns.clone()));
+    assert_eq!(shape.names(), ["lines", "lines[:].sku", "lines[:].n"]);
+    let columns = columns[..2].to_vec();
+    let schema = TableSchema::new(columns.clone());
+    let plan = Planner::new(schema.clone(), Vec::new(), None, EvolutionRules::default()).plan("k", &file.shape_for(&schema));
+    assert_eq!(plan.causes, []);
+    let sources = plan.bound.sources[..2].to_vec();
+    let plan = FilePlan { bound: connector_core::binding::Bound { sources, ..plan.bound }, ..plan };
+    let block = read_plan(&file, columns, plan);
+    let texts = |column: usize| {
+        let lists = block.rows.column(column).as_list::<i32>();
+        let list = |list: Option<ArrayRef>| list.map(|list| format!("{list:?}").split_whitespace().collect::<String>());
+        lists.iter().map(list).collect::<Vec<_>>()
+    };
+    assert_eq!(block.rejected.ordinals, [2], "a list that is NULL is no list without elements");
+    assert_eq!(texts(0).len(), 3);
+    assert!(texts(0)[0].as_ref().is_some_and(|text| text.contains("\"x\",null")), "{:?}", texts(0));
+    assert!(texts(0)[2].as_ref().is_some_and(|text| !text.contains("never")), "{:?}", texts(0));
+    let numbers = block.rows.column(1).as_list::<i32>();
+    let numbers = numbers.iter().map(|list| {
+        list.map(|list| list.as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>())
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [Some(vec![Some(1), Some(2)]), Some(vec![]), Some(vec![None])]);
+}
+
 fn two_columns() -> ParquetFile {
     let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
     let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, None]));
