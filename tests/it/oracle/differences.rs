@@ -9,7 +9,9 @@ use super::folder;
 /// One file on which we differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// The clients that accept it; none if they all refuse it, and we accept it.
+    /// Whether we accept it.
+    pub here: bool,
+    /// The clients whose parsers accept it.
     pub accepted_by: Vec<String>,
     /// Those of them whose own code refuses it behind the parser.
     pub refused_later_by: Vec<String>,
@@ -33,7 +35,7 @@ pub fn read() -> Differences {
 
 fn difference(file: &str, item: &Item) -> Difference {
     let table: &dyn TableLike = item.as_table_like().unwrap_or_else(|| panic!("{file} is no table"));
-    let known = ["accepted_by", "refused_later_by", "reason"];
+    let known = ["here", "accepted_by", "refused_later_by", "reason"];
     assert!(table.iter().all(|(key, _)| known.contains(&key)), "{file} says something else than {known:?}");
     let names = |key: &str| {
         let names = table.get(key).and_then(Item::as_array).into_iter().flatten();
@@ -41,6 +43,10 @@ fn difference(file: &str, item: &Item) -> Difference {
     };
     let reason = table.get("reason").and_then(Item::as_str).unwrap_or_default().to_owned();
     assert!(reason.len() > 15 && !reason.ends_with('.'), "{file} needs a reason without full stop: '{reason}'");
-    assert!(table.get("accepted_by").is_some(), "{file} does not say who accepts it");
-    Difference { accepted_by: names("accepted_by"), refused_later_by: names("refused_later_by"), reason }
+    let here = match table.get("here").and_then(Item::as_str) {
+        Some("accepted") => true,
+        Some("refused") => false,
+        _ => panic!("{file} does not say whether it is 'accepted' or 'refused' here"),
+    };
+    Difference { here, accepted_by: names("accepted_by"), refused_later_by: names("refused_later_by"), reason }
 }

@@ -23,12 +23,15 @@ impl Subject {
         self.answers.iter().filter(|(_, answer)| which(answer)).map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// What would have to be declared; `None` if we and the clients agree.
+    /// What would have to be declared; `None` if we and the clients agree: on what their parsers accept, and on what is
+    /// left of that behind their parsers.
     fn difference(&self) -> Option<Difference> {
+        let here = self.ours.accepted();
         let accepted_by = self.clients(|answer| answer.accepted);
         let refused_later_by = self.clients(|answer| answer.later);
-        let differs = accepted_by.is_empty() == self.ours.accepted();
-        differs.then_some(Difference { accepted_by, refused_later_by, reason: String::new() })
+        let taken = accepted_by.len() > refused_later_by.len();
+        let differs = here == accepted_by.is_empty() || here != taken;
+        differs.then_some(Difference { here, accepted_by, refused_later_by, reason: String::new() })
     }
 
     fn shown(&self) -> String {
@@ -55,15 +58,24 @@ pub fn judge(subjects: &[Subject], declared: &Differences) -> Vec<String> {
         if answers.is_empty() {
             problems.push(format!("{file}: no client was asked"));
         }
-        let lineless = |(code, _, line): &&(String, String, Option<usize>)| line.is_none() && !WITHOUT_LINES.contains(&code.as_str());
+        let lineless = |(code, _, line): &&(String, String, Option<usize>)| {
+            line.is_none() && !WITHOUT_LINES.contains(&code.as_str())
+        };
         for (code, message, _) in ours.errors.iter().filter(lineless) {
             problems.push(format!("{file}: refused without a line: [{code}] {message}"));
         }
         match (subject.difference(), declared.get(file)) {
             (None, None) => {}
             (Some(_), None) => problems.push(format!("{file}: a difference, not declared{}", subject.shown())),
-            (None, Some(_)) => problems.push(format!("{file}: declared, but no difference any more{}", subject.shown())),
+            (None, Some(_)) => {
+                problems.push(format!("{file}: declared, but no difference any more{}", subject.shown()))
+            }
             (Some(found), Some(declared)) => {
+                if found.here != declared.here {
+                    let word = |accepted| if accepted { "accepted" } else { "refused" };
+                    let (found_word, declared) = (word(found.here), word(declared.here));
+                    problems.push(format!("{file}: {found_word} here, declared as {declared}{}", subject.shown()));
+                }
                 if found.accepted_by != declared.accepted_by {
                     let (found, declared) = (&found.accepted_by, &declared.accepted_by);
                     problems.push(format!("{file}: accepted by {found:?}, declared {declared:?}"));
@@ -97,10 +109,16 @@ mod tests {
         Subject { file: "a".to_owned(), answers, ours }
     }
 
-    fn declare(accepted_by: &[&str], later: &[&str]) -> Differences {
+    /// The older client accepts it, and refuses it behind its parser.
+    fn only_later(ours: Verdict) -> Subject {
+        let later = Answer { later: true, ..answer(true) };
+        Subject { answers: vec![("forward", answer(false)), ("classic", later)], ..one(false, true, ours) }
+    }
+
+    fn declare(here: bool, accepted_by: &[&str], later: &[&str]) -> Differences {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let (accepted_by, refused_later_by) = (names(accepted_by), names(later));
-        [("a".to_owned(), Difference { accepted_by, refused_later_by, reason: "because".to_owned() })].into()
+        [("a".to_owned(), Difference { here, accepted_by, refused_later_by, reason: "because".to_owned() })].into()
     }
 
     #[test]
@@ -110,8 +128,9 @@ mod tests {
             (one(true, true, Verdict::default()), nothing.clone()),
             (one(true, false, Verdict::default()), nothing.clone()),
             (one(false, false, refused(Some(1))), nothing),
-            (one(false, true, refused(Some(1))), declare(&["classic"], &[])),
-            (one(false, false, Verdict::default()), declare(&[], &[])),
+            (one(false, true, refused(Some(1))), declare(false, &["classic"], &[])),
+            (one(false, false, Verdict::default()), declare(true, &[], &[])),
+            (only_later(Verdict::default()), declare(true, &["classic"], &["classic"])),
         ] {
             assert_eq!(judge(&[subject], &declared), [""; 0]);
         }
@@ -128,10 +147,29 @@ mod tests {
         for (subject, declared, expected) in [
             (one(true, false, refused(Some(1))), nothing.clone(), "a: a difference, not declared"),
             (one(false, false, Verdict::default()), nothing.clone(), "a: a difference, not declared"),
-            (one(true, true, Verdict::default()), declare(&["forward", "classic"], &[]), "a: declared, but no differ"),
-            (one(false, false, refused(Some(1))), declare(&[], &[]), "a: declared, but no difference any more"),
-            (one(false, true, refused(Some(1))), declare(&["forward"], &[]), "a: accepted by [\"classic\"], declared"),
-            (refused_later, declare(&["forward", "classic"], &[]), "a: refused later by [\"classic\"], declared []"),
+            (
+                one(true, true, Verdict::default()),
+                declare(true, &["forward", "classic"], &[]),
+                "a: declared, but no differ",
+            ),
+            (one(false, false, refused(Some(1))), declare(false, &[], &[]), "a: declared, but no difference any more"),
+            (
+                one(false, true, refused(Some(1))),
+                declare(false, &["forward"], &[]),
+                "a: accepted by [\"classic\"], declared",
+            ),
+            (
+                refused_later,
+                declare(false, &["forward", "classic"], &[]),
+                "a: refused later by [\"classic\"], declared []",
+            ),
+            (only_later(Verdict::default()), nothing.clone(), "a: a difference, not declared"),
+            (only_later(refused(Some(1))), nothing.clone(), "a: a difference, not declared"),
+            (
+                one(false, true, refused(Some(1))),
+                declare(true, &["classic"], &[]),
+                "a: refused here, declared as accep",
+            ),
             (one(false, false, refused(None)), nothing.clone(), "a: refused without a line: [bad] it is bad"),
             (Subject { answers: Vec::new(), ..one(true, true, refused(Some(1))) }, nothing, "a: no client was asked"),
         ] {

@@ -13,15 +13,8 @@ use super::folder;
 
 const CATALOGUES: [&Catalogue; 2] = [&CONNECTION, &DATASOURCE];
 
-const GROUPS: [Group; 7] = [
-    Group::About,
-    Group::Columns,
-    Group::Engine,
-    Group::Import,
-    Group::Csv,
-    Group::Access,
-    Group::Foreign,
-];
+const GROUPS: [Group; 7] =
+    [Group::About, Group::Columns, Group::Engine, Group::Import, Group::Csv, Group::Access, Group::Foreign];
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/datafiles.md")
@@ -42,7 +35,7 @@ fn parts() -> Vec<(String, String)> {
         }
     }
     let (accepted, refused): (Vec<_>, Vec<_>) =
-        differences::read().into_iter().partition(|(_, difference)| difference.accepted_by.is_empty());
+        differences::read().into_iter().partition(|(_, difference)| difference.here);
     let rows: String = refused.iter().map(|(file, one)| refused_row(file, one)).collect();
     parts.push(("refused".to_owned(), format!("| file | accepted by | why not here |\n|---|---|---|\n{rows}")));
     let rows: String = accepted.iter().map(|(file, one)| format!("| {} | {} |\n", link(file), one.reason)).collect();

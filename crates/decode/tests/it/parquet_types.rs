@@ -354,7 +354,8 @@ fn a_source_may_lead_into_each_element_of_a_list() {
     assert_eq!(shape.names(), ["lines", "lines[:].sku", "lines[:].n"]);
     let columns = columns[..2].to_vec();
     let schema = TableSchema::new(columns.clone());
-    let plan = Planner::new(schema.clone(), Vec::new(), None, EvolutionRules::default()).plan("k", &file.shape_for(&schema));
+    let plan =
+        Planner::new(schema.clone(), Vec::new(), None, EvolutionRules::default()).plan("k", &file.shape_for(&schema));
     assert_eq!(plan.causes, []);
     let sources = plan.bound.sources[..2].to_vec();
     let plan = FilePlan { bound: connector_core::binding::Bound { sources, ..plan.bound }, ..plan };
@@ -369,9 +370,9 @@ fn a_source_may_lead_into_each_element_of_a_list() {
     assert!(texts(0)[0].as_ref().is_some_and(|text| text.contains("\"x\",null")), "{:?}", texts(0));
     assert!(texts(0)[2].as_ref().is_some_and(|text| !text.contains("never")), "{:?}", texts(0));
     let numbers = block.rows.column(1).as_list::<i32>();
-    let numbers = numbers.iter().map(|list| {
-        list.map(|list| list.as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>())
-    });
+    let numbers = numbers
+        .iter()
+        .map(|list| list.map(|list| list.as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>()));
     assert_eq!(numbers.collect::<Vec<_>>(), [Some(vec![Some(1), Some(2)]), Some(vec![]), Some(vec![None])]);
 }
 
