@@ -23,105 +23,100 @@ use crate::columns::Built;
 use crate::error::DecodeError;
 use crate::path::{Path, Step};
 
-/// The way to a column of a file: which top-level column, and which field of which field of it.
+/// The way to a column of a file: which top-level column, which field of which field of it, and if that is a list,
+/// which field of which field of each of its elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) root: usize,
     fields: Vec<usize>,
-    /// Which field of which field of each element, if the way leads on through the elements of a list.
-    each: Option<Vec<usize>>,
+    /// From the elements of the list on; `None` if the column is not what its elements hold.
+    inside: Option<Vec<usize>>,
 }
 
 impl Place {
     pub(super) fn of_root(root: usize) -> Self {
-        Self { root, fields: Vec::new(), each: None }
+        Self { root, fields: Vec::new(), inside: None }
     }
 
     /// The field that a source such as `a.b` or `lines[:].sku` leads to. `None` if it is no such path, or leads nowhere
-    /// in this file, or to one of two fields of the same name, or through lists of lists.
+    /// in this file, or to one of two fields of the same name.
     pub(super) fn of_source(nodes: &[Node], source: &str) -> Option<Self> {
         let path = Path::of_source(source);
         let keys: Vec<&str> = path.leading_keys().collect();
-        let (first, rest) = keys.split_first()?;
+        let (first, keys) = keys.split_first()?;
+        let behind = path.into_elements();
+        if keys.is_empty() && behind.is_empty() {
+            return None;
+        }
         let root = only(nodes, first)?;
-        let (fields, node) = fields(&nodes[root], rest)?;
-        let each = match path.into_elements() {
-            // One key alone is the name of a top-level column.
-            [] if rest.is_empty() => return None,
-            [] => None,
-            [Step::Each, keys @ ..] if matches!(node.stated, DataType::List(_)) => {
-                let keys: Vec<&str> = keys.iter().map(key).collect::<Option<_>>()?;
-                Some(fields_of_elements(node, &keys)?)
+        let (list, fields) = descend(&nodes[root], keys.iter().copied())?;
+        let inside = match behind.split_first() {
+            None => None,
+            Some((_, steps)) => {
+                let keys: Option<Vec<&str>> = steps.iter().map(Step::key).collect();
+                let element = list.children.first().filter(|_| matches!(list.stated, DataType::List(_)))?;
+                Some(descend(element, keys?.into_iter())?.1)
             }
-            _ => return None,
         };
-        Some(Self { root, fields, each })
+        Some(Self { root, fields, inside })
     }
 
-    /// The column itself; a field of each element of a list as the list of the fields.
+    /// The column itself.
     pub(super) fn node(&self, nodes: &[Node]) -> Option<Node> {
-        let list = self.fields.iter().try_fold(nodes.get(self.root)?, |node, index| node.children.get(*index))?;
-        let Some(each) = &self.each else { return Some(list.clone()) };
-        let mut item = list.children.first()?;
-        let mut nullable = item.nullable;
-        for index in each {
-            item = item.children.get(*index)?;
-            nullable |= item.nullable;
-        }
-        let field = Field::new_list_field(item.stated.clone(), nullable);
-        let item = Node { nullable, ..item.clone() };
-        Some(Node { stated: DataType::List(Arc::new(field)), children: vec![item], ..list.clone() })
+        let (node, _) = follow(nodes.get(self.root)?, &self.fields)?;
+        let Some(inside) = &self.inside else { return Some(node.clone()) };
+        let (inner, nullable) = follow(node.children.first()?, inside)?;
+        let element = Node { nullable, ..inner.clone() };
+        let stated = DataType::List(Arc::new(Field::new("element", element.stated.clone(), nullable)));
+        Some(Node { stated, children: vec![element], ..node.clone() })
     }
 
     fn walk(&self, batch: &RecordBatch, position: usize) -> Option<ArrayRef> {
-        let found = walk(batch.columns().get(position)?, &self.fields)?;
-        let Some(each) = &self.each else { return Some(found) };
-        let (_, offsets, items, nulls) = found.as_list_opt::<i32>()?.clone().into_parts();
-        let items = walk(&items, each)?;
-        let field = Field::new_list_field(items.data_type().clone(), true);
-        Some(Arc::new(ListArray::try_new(Arc::new(field), offsets, items, nulls).ok()?))
+        let reached = field_of(batch.columns().get(position)?, &self.fields)?;
+        let Some(inside) = &self.inside else { return Some(reached) };
+        let lists = reached.as_list_opt::<i32>()?;
+        let values = field_of(lists.values(), inside)?;
+        let field = Arc::new(Field::new("element", values.data_type().clone(), true));
+        let lists = ListArray::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned());
+        Some(Arc::new(lists.ok()?))
     }
 }
 
-fn key(step: &Step) -> Option<&str> {
-    match step {
-        Step::Key(key) => Some(key),
-        Step::Each => None,
-    }
-}
-
+/// The only one of this name.
 fn only(nodes: &[Node], key: &str) -> Option<usize> {
     let mut found = nodes.iter().enumerate().filter(|(_, node)| node.name == key).map(|(index, _)| index);
     found.next().filter(|_| found.next().is_none())
 }
 
-/// The way through structs by these names, and where it ends.
-fn fields<'n>(mut node: &'n Node, keys: &[&str]) -> Option<(Vec<usize>, &'n Node)> {
+/// The field of a field that these names lead to, and the way there.
+fn descend<'n, 'k>(mut node: &'n Node, keys: impl Iterator<Item = &'k str>) -> Option<(&'n Node, Vec<usize>)> {
     let mut fields = Vec::new();
     for key in keys {
         let index = only(&node.children, key).filter(|_| matches!(node.stated, DataType::Struct(_)))?;
         fields.push(index);
         node = &node.children[index];
     }
-    Some((fields, node))
+    Some((node, fields))
 }
 
-fn fields_of_elements(list: &Node, keys: &[&str]) -> Option<Vec<usize>> {
-    fields(list.children.first()?, keys).map(|(fields, _)| fields)
+/// The field of a field, and whether it or what it is in may be NULL.
+fn follow<'n>(node: &'n Node, fields: &[usize]) -> Option<(&'n Node, bool)> {
+    fields.iter().try_fold((node, node.nullable), |(node, nullable), index| {
+        let field = node.children.get(*index)?;
+        Some((field, nullable || field.nullable))
+    })
 }
 
-/// The field of a struct that these lead to. Where there is no struct, there is no field either.
-fn walk(array: &ArrayRef, fields: &[usize]) -> Option<ArrayRef> {
-    let mut array = ArrayRef::clone(array);
-    for index in fields {
+/// The values of a field of a field: where there is no struct, there is no field either.
+fn field_of(array: &ArrayRef, fields: &[usize]) -> Option<ArrayRef> {
+    fields.iter().try_fold(ArrayRef::clone(array), |array, index| {
         let outer = array.as_struct_opt()?;
         let inner = outer.columns().get(*index)?;
-        array = match outer.nulls() {
-            None => ArrayRef::clone(inner),
-            Some(nulls) => nullif(inner, &absent(nulls)).ok()?,
-        };
-    }
-    Some(array)
+        match outer.nulls() {
+            None => Some(ArrayRef::clone(inner)),
+            Some(nulls) => nullif(inner, &absent(nulls)).ok(),
+        }
+    })
 }
 
 fn absent(nulls: &NullBuffer) -> BooleanArray {

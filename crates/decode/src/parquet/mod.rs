@@ -22,7 +22,6 @@ mod evidence;
 mod feed;
 mod footer;
 mod int96;
-mod pieces;
 mod precheck;
 mod source;
 mod spell;
@@ -38,6 +37,7 @@ use ::parquet::file::metadata::ColumnChunkMetaData;
 use connector_core::error::Failure;
 use connector_core::evolve::{DEFAULT_MAX_COLUMNS, FileColumn, FilePlan, FileShape};
 use connector_core::schema::TableSchema;
+use connector_core::types::ColumnType;
 use jiff::Timestamp;
 
 pub use blocks::ParquetBlocks;
@@ -102,7 +102,7 @@ impl ParquetFile {
     }
 
     /// As [`ParquetFile::shape`], with one more column for each source of `schema` that leads into a struct of this
-    /// file, such as `a.b` or `lines[:].sku`. A top-level column of that very name comes first.
+    /// file or into the elements of a list, such as `a.b` or `lines[:].sku`. A top-level column of that very name comes first.
     pub fn shape_for(&self, schema: &TableSchema) -> FileShape {
         let mut shape = self.shape();
         for column in &schema.columns {
@@ -137,7 +137,7 @@ impl ParquetFile {
         let types = self.nodes.iter().map(ty).collect::<Result<Vec<_>, _>>()?;
         let file_columns = self.columns();
         let mut schema = infer::schema_of(&file_columns, &types)?;
-        schema.columns.iter_mut().for_each(|column| column.nullable = column.ty.takes_null());
+        schema.columns.iter_mut().for_each(|column| column.nullable = !matches!(column.ty, ColumnType::Array { .. }));
         let evidence = evidence::of(&self.metadata, &self.nodes, &self.types, &types);
         Ok(Inferred { schema, file_columns, dialect: None, evidence })
     }

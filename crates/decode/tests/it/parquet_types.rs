@@ -324,56 +324,62 @@ fn where_a_struct_is_null_its_fields_are() {
     assert_eq!(block.rows.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None]);
 }
 
-/// One list of structs `{sku, at}` for each row: two of them, none, NULL, and one that is NULL itself.
-fn lines() -> Vec<(&'static str, ArrayRef)> {
-    let skus: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), None, Some("never shown")]));
-    let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
-    let fields: Fields =
+/// Orders with lines: the second line of the first lacks its key, the third order has no lines, the fourth no list.
+fn orders() -> ParquetFile {
+    let skus: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("hidden"), None, Some("d")]));
+    let counts: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3, 4]));
+    let of: Fields =
         [Field::new("sku", DataType::Utf8, true), Field::new("n", DataType::Int32, false)].into_iter().collect();
-    let present = Some(vec![true, true, false].into());
-    let structs: ArrayRef = Arc::new(StructArray::new(fields, vec![skus, numbers], present));
-    let item = Arc::new(Field::new("element", structs.data_type().clone(), true));
-    let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 2, 2, 2, 3].into());
-    let nulls = Some(vec![true, true, false, true].into());
-    let lists: ArrayRef = Arc::new(arrow::array::ListArray::new(item, offsets, structs, nulls));
-    vec![("lines", lists)]
+    let there = vec![true, false, true, true];
+    let lines = StructArray::new(of.clone(), vec![skus, counts], Some(there.into()));
+    let item = Arc::new(Field::new("item", DataType::Struct(of), true));
+    let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 3, 4, 4, 4].into());
+    let lists = arrow::array::ListArray::new(item, offsets, Arc::new(lines), Some(vec![true, true, true, false].into()));
+    let lists: ArrayRef = Arc::new(lists);
+    let field = Field::new("lines", lists.data_type().clone(), true);
+    let outer: ArrayRef = Arc::new(StructArray::new([field].into_iter().collect(), vec![Arc::clone(&lists)], None));
+    open(write(vec![("lines", lists), ("order", outer)], 10))
 }
 
 #[test]
-fn a_source_may_lead_into_each_element_of_a_list() {
-    let file = open(write(lines(), 10));
-    let array = |element, nullable| ColumnType::Array { element: Box::new(element), nullable };
-    let column = |source: &str, ty| Column { source: source.to_owned(), ..Column::required(source, ty) };
-    let columns = vec![
-        column("lines[:].sku", array(ColumnType::String, true)),
-        column("lines[:].n", array(ColumnType::Int64, true)),
-        column("lines[:].none", array(ColumnType::String, true)),
-        column("lines[:].n[:]", array(ColumnType::String, true)),
-    ];
-    let shape = file.shape_for(&TableSchema::new(columns.clone()));
-    assert_eq!(shape.names(), ["lines", "lines[:].sku", "lines[:].n"]);
-    let columns = columns[..2].to_vec();
-    let schema = TableSchema::new(columns.clone());
-    let plan =
-        Planner::new(schema.clone(), Vec::new(), None, EvolutionRules::default()).plan("k", &file.shape_for(&schema));
-    assert_eq!(plan.causes, []);
-    let sources = plan.bound.sources[..2].to_vec();
-    let plan = FilePlan { bound: connector_core::binding::Bound { sources, ..plan.bound }, ..plan };
-    let block = read_plan(&file, columns, plan);
-    let texts = |column: usize| {
-        let lists = block.rows.column(column).as_list::<i32>();
-        let list = |list: Option<ArrayRef>| list.map(|list| format!("{list:?}").split_whitespace().collect::<String>());
-        lists.iter().map(list).collect::<Vec<_>>()
+fn a_source_may_lead_into_the_elements_of_a_list() {
+    let file = orders();
+    let list = |element, nullable| ColumnType::Array { element: Box::new(element), nullable };
+    let column = |source: &str, ty| Column {
+        source: source.to_owned(),
+        default: Some(connector_core::schema::ColumnDefault::Literal("[]".to_owned())),
+        nullable: false,
+        ..Column::nullable(source.replace(['.', '[', ':', ']'], "_"), ty)
     };
-    assert_eq!(block.rejected.ordinals, [2], "a list that is NULL is no list without elements");
-    assert_eq!(texts(0).len(), 3);
-    assert!(texts(0)[0].as_ref().is_some_and(|text| text.contains("\"x\",null")), "{:?}", texts(0));
-    assert!(texts(0)[2].as_ref().is_some_and(|text| !text.contains("never")), "{:?}", texts(0));
-    let numbers = block.rows.column(1).as_list::<i32>();
-    let numbers = numbers
-        .iter()
-        .map(|list| list.map(|list| list.as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>()));
-    assert_eq!(numbers.collect::<Vec<_>>(), [Some(vec![Some(1), Some(2)]), Some(vec![]), Some(vec![None])]);
+    let schema = TableSchema::new(vec![
+        column("lines[:].sku", list(ColumnType::String, true)),
+        column("order.lines[:].n", list(ColumnType::Int64, true)),
+        column("lines[:].n", list(ColumnType::Int64, false)),
+        column("lines[:].none", list(ColumnType::String, true)),
+        column("order[:].lines", list(ColumnType::String, true)),
+        column("lines[:].sku.x", list(ColumnType::String, true)),
+    ]);
+    let shape = file.shape_for(&schema);
+    assert_eq!(shape.names(), ["lines", "order", "lines[:].sku", "order.lines[:].n", "lines[:].n"]);
+    let schema = TableSchema::new(schema.columns[..3].to_vec());
+    let rules = EvolutionRules { evolution: Evolution::Freeze, ..EvolutionRules::default() };
+    let plan = Planner::new(schema.clone(), Vec::new(), None, rules).plan("k", &shape);
+    assert_eq!((plan.causes.len(), &plan.bound.sources[..]), (0, &[Some(2), Some(3), Some(4)][..]));
+    let plan = FilePlan { unknown: Vec::new(), ..plan };
+    let mut blocks =
+        file.blocks(Arc::new(schema), Arc::new(plan), Timestamp::UNIX_EPOCH, 10, usize::MAX).expect("reads");
+    let block = blocks.next().expect("one").expect("reads");
+    check_block(&block);
+    // The first row has an element that is NULL, which the third column does not take.
+    assert_eq!(block.rejected.ordinals, [0]);
+    let lists = |index: usize| {
+        let texts = arrow::compute::cast(block.rows.column(index), &DataType::Utf8).expect("casts");
+        texts.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(lists(0), some(&["[d]", "[]", "[]"]));
+    assert_eq!(lists(1), some(&["[4]", "[]", "[]"]));
+    let rejected = block.rejected.texts.iter().map(|texts| texts.value(0).to_owned()).collect::<Vec<_>>();
+    assert_eq!(rejected, [r#"["a",null,null]"#, "[1,null,3]", "[1,null,3]"]);
 }
 
 fn two_columns() -> ParquetFile {
