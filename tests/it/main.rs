@@ -54,6 +54,8 @@ mod memory;
 #[cfg(test)]
 mod mending;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod power_loss;

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, UnionMode};
+use arrow::datatypes::{DataType, Field, Fields, UnionMode};
 
-use crate::types::{ColumnType, WIDE_DECIMAL_DIGITS};
+use crate::types::{ColumnType, TupleElement, WIDE_DECIMAL_DIGITS};
 
 /// What a file is said to state for bytes that stand for something of their own, such as BSON or a geometry: Arrow has
 /// no type for them, and no column type takes them. The name is for people.
@@ -30,6 +30,7 @@ pub fn accepts(found: &DataType, wanted: &ColumnType) -> bool {
     use ColumnType as T;
     use DataType as D;
     match (found, wanted) {
+        (D::Dictionary(_, values), wanted) => !values.is_nested() && accepts(values, wanted),
         (D::Null, _) | (D::Boolean, T::Bool) | (D::Date32 | D::Date64, T::Date) => true,
         (D::Timestamp(..), T::DateTime | T::DateTime64 { .. }) => true,
         (D::Float16 | D::Float32, T::Float32 | T::Float64) | (D::Float64, T::Float64) => true,
@@ -41,10 +42,10 @@ pub fn accepts(found: &DataType, wanted: &ColumnType) -> bool {
                 && fine >= scale
                 && i16::from(*wide) - i16::from(*fine) >= i16::from(*precision) - i16::from(*scale)
         }
+        (found, wanted) if wanted.is_structured() => is_text_or_bytes(found) || goes_into_structure(found, wanted),
         (D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _), T::Array { element, .. }) => {
             accepts(item.data_type(), element)
         }
-        (D::Dictionary(_, values), wanted) => !values.is_nested() && accepts(values, wanted),
         (found, wanted) => {
             integer_bits(found).is_some_and(|(signed, bits)| integer_fits(signed, bits, wanted))
                 || (is_text_or_bytes(found) && is_text(wanted))
@@ -53,6 +54,55 @@ pub fn accepts(found: &DataType, wanted: &ColumnType) -> bool {
                 || (*wanted == T::Json && found.is_nested() && is_stringified(found))
         }
     }
+}
+
+/// Whether a nested column has the shape of a type with parts, and each of its parts goes into the type of that part. A
+/// text inside of it is no Array, Map or Tuple, though a column of texts may be.
+fn goes_into_structure(found: &DataType, wanted: &ColumnType) -> bool {
+    use ColumnType as T;
+    use DataType as D;
+    let part = |found: &Field, wanted: &ColumnType| is_part(found.data_type(), wanted);
+    match (found, wanted) {
+        (D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _), T::Array { element, .. }) => {
+            part(item, element)
+        }
+        (D::Map(entries, _), T::Map { key, value, .. }) => match entries.data_type() {
+            D::Struct(fields) => fields.len() == 2 && part(&fields[0], key) && part(&fields[1], value),
+            _ => false,
+        },
+        (D::Struct(fields), T::Tuple(elements)) => {
+            let Some(bound) = tuple_fields(fields, elements) else { return false };
+            bound.iter().zip(elements.iter()).all(|(field, element)| match field {
+                Some(index) => part(&fields[*index], &element.ty),
+                None => element.nullable,
+            })
+        }
+        _ => false,
+    }
+}
+
+fn is_part(found: &DataType, wanted: &ColumnType) -> bool {
+    match found {
+        DataType::Null => true,
+        // Those are taken apart as whole columns only.
+        DataType::Dictionary(..) => false,
+        found if wanted.takes_null() => accepts(found, wanted),
+        found => goes_into_structure(found, wanted),
+    }
+}
+
+/// Which field of a group each element of a tuple takes: that of its name, or without names that of its place. `None` if
+/// a field has no element, or two fields have one name. An element that is not there has no field.
+pub fn tuple_fields(fields: &Fields, elements: &[TupleElement]) -> Option<Vec<Option<usize>>> {
+    let by_name = |element: &TupleElement| {
+        let name = element.name.as_ref()?;
+        fields.iter().position(|field| field.name() == name)
+    };
+    if elements.iter().all(|element| element.name.is_none()) {
+        return (fields.len() == elements.len()).then(|| (0..fields.len()).map(Some).collect());
+    }
+    let bound: Vec<Option<usize>> = elements.iter().map(by_name).collect();
+    (bound.iter().flatten().count() == fields.len()).then_some(bound)
 }
 
 /// Texts and bytes: each value has to be UTF-8, and whatever else its column asks for.
@@ -155,6 +205,15 @@ mod tests {
     fn only_what_loses_nothing_is_accepted() {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
         let array = |element| ColumnType::Array { element: Box::new(element), nullable: true };
+        let parsed = |text| ColumnType::parse_canonical(text).expect("a type");
+        let (map, pair) = (parsed("Map(String, Int64)"), parsed("Tuple(a Int64, b Nullable(String))"));
+        let group = |fields: &[(&str, DataType)]| {
+            DataType::Struct(fields.iter().map(|(name, ty)| Field::new(*name, ty.clone(), true)).collect())
+        };
+        let entries = |key, value| {
+            let fields = group(&[("key", key), ("value", value)]);
+            DataType::Map(Arc::new(Field::new("entries", fields, false)), false)
+        };
         let cases = [
             (DataType::Int32, ColumnType::Int64, true),
             (DataType::Int64, ColumnType::Int32, false),
@@ -174,6 +233,18 @@ mod tests {
             (list.clone(), array(ColumnType::Int8), false),
             (list.clone(), ColumnType::String, true),
             (list, ColumnType::Json, true),
+            (DataType::Utf8, map.clone(), true),
+            (entries(DataType::Utf8, DataType::Int32), map.clone(), true),
+            (entries(DataType::Int32, DataType::Int32), map.clone(), false),
+            (entries(DataType::Utf8, DataType::Utf8), map.clone(), false),
+            (group(&[("a", DataType::Int8), ("b", DataType::Utf8)]), pair.clone(), true),
+            (group(&[("b", DataType::Utf8), ("a", DataType::Int8)]), pair.clone(), true),
+            (group(&[("a", DataType::Int8)]), pair.clone(), true),
+            (group(&[("b", DataType::Utf8)]), pair.clone(), false),
+            (group(&[("a", DataType::Int8), ("c", DataType::Utf8)]), pair.clone(), false),
+            (group(&[("a", DataType::Int8), ("a", DataType::Int8)]), pair.clone(), false),
+            (entries(DataType::Utf8, DataType::Int32), pair, false),
+            (group(&[("a", DataType::Int8)]), map, false),
             (DataType::Null, ColumnType::Int8, true),
             (DataType::Int64, ColumnType::Decimal { precision: 76, scale: 40 }, true),
             (DataType::Int64, ColumnType::Decimal { precision: 76, scale: 60 }, false),

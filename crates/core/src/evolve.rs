@@ -299,7 +299,7 @@ impl<'a> Planner<'a> {
                 let message = format!("the new column '{told}' is {what}, for which there is no column type");
                 return Err(refused(found, "unsupported_type", message));
             };
-            let nullable = !matches!(ty, ColumnType::Array { .. });
+            let nullable = ty.takes_null();
             // The second column of a name keeps that name, too: it takes the second one of later files.
             let source = found.name.clone();
             Ok(Column { name, source, ty, nullable, default: None, origin: Origin::Evolved })

@@ -4,7 +4,6 @@ use crate::error::Failure;
 use crate::ports::AddedColumn;
 use crate::quarantine::shown;
 use crate::schema::{Column, Origin, TableSchema};
-use crate::types::ColumnType;
 
 /// What ledger, table and configuration say of one table.
 #[derive(Clone, Copy, Debug)]
@@ -115,11 +114,7 @@ fn respelled(column: &Column, wanted: &Column) -> String {
 /// The table does not tell who added a declared column. Where it was another program, it was not us who lost it.
 fn gone(column: &Column) -> Failure {
     let (name, ty) = (shown(&column.name), &column.ty);
-    let ty = if column.nullable && !matches!(ty, ColumnType::Array { .. }) {
-        format!("Nullable({ty})")
-    } else {
-        ty.to_string()
-    };
+    let ty = if column.nullable && ty.takes_null() { format!("Nullable({ty})") } else { ty.to_string() };
     match column.origin {
         Origin::Declared => schema_changed(
             &format!("column '{name}' of the table is gone from SCHEMA, or another program added it to the table"),
@@ -150,6 +145,7 @@ fn repartitioned(declared: &TableSchema, table: &TableSchema) -> String {
 mod tests {
     use super::*;
     use crate::schema::ColumnDefault;
+    use crate::types::ColumnType;
 
     #[test]
     fn every_interruption_on_the_way_to_a_table_is_taken_up() {

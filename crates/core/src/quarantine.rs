@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use crate::block::{Cause, Rejected};
 use crate::ids::BatchId;
 use crate::schema::{Column, TableSchema};
-use crate::types::ColumnType;
+use crate::spelling;
+use crate::types::{ColumnType, SECOND_DIGITS};
 
 pub use self::rows::{QuarantineFilter, QuarantinedRow, rows_of};
 
@@ -110,8 +111,23 @@ pub fn message(value: Option<&str>, column: &str, ty: &ColumnType) -> String {
     let column = shown(column);
     match (value, ty) {
         (Some(value), ColumnType::String) => format!("value '{}' on column '{column}' is not UTF-8", shown(value)),
+        (Some(value), ty) if is_too_fine(value, ty) => {
+            format!("value '{}' on column '{column}' is not {ty} {TOO_FINE}", shown(value))
+        }
         (Some(value), ty) => format!("value '{}' on column '{column}' is not {ty}", shown(value)),
         (None, ty) => format!("value NULL on column '{column}' is not {ty}"),
+    }
+}
+
+/// What else is said of a time that has more digits than a table holds.
+pub(crate) const TOO_FINE: &str = "in whole microseconds, and a table holds no finer times";
+
+fn is_too_fine(value: &str, ty: &ColumnType) -> bool {
+    match ty {
+        ColumnType::DateTime64 { precision } => {
+            *precision > SECOND_DIGITS && spelling::is_finer(value.trim().as_bytes())
+        }
+        _ => false,
     }
 }
 
@@ -223,6 +239,20 @@ mod tests {
             message(Some("x"), "n", &ColumnType::FixedString(0)),
             "value 'x' on column 'n' is not FixedString(0)"
         );
+    }
+
+    #[test]
+    fn a_time_that_is_finer_than_a_table_is_told_apart() {
+        let at = |precision| ColumnType::DateTime64 { precision };
+        let fine = "2024-01-01 00:00:00.123456789";
+        let told = message(Some(fine), "at", &at(9));
+        let kind = "is not DateTime64(9) in whole microseconds, and a table holds no finer times";
+        assert_eq!(told, format!("value '{fine}' on column 'at' {kind}"));
+        assert_eq!(error_kind("at", &told), kind);
+        assert_eq!(message(Some(fine), "at", &at(6)), format!("value '{fine}' on column 'at' is not DateTime64(6)"));
+        for other in ["soon", "2024-01-01 00:00:00.1234567x", "2024-02-30 00:00:00.1234567"] {
+            assert!(message(Some(other), "at", &at(9)).ends_with("is not DateTime64(9)"), "{other}");
+        }
     }
 
     #[test]

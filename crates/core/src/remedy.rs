@@ -1,12 +1,16 @@
 //! What a person can do about a group of quarantined rows.
 
-use crate::quarantine::shown;
+use crate::quarantine::{TOO_FINE, shown};
 use crate::schema::{Column, TableSchema};
 
 /// A suggestion for rows with this kind of error (see [`crate::quarantine::error_kind`]) on this column.
 /// `sample`: the text of the value in one of them; `None` for NULL and for an absent value. `has_raw`: there is a raw
 /// record, as rows of text formats have it and rows of Parquet files do not.
 pub fn suggest(column: &str, kind: &str, sample: Option<&str>, table: &TableSchema, has_raw: bool) -> String {
+    // First, because the name of a type may hold any of the words that are looked for below.
+    if let Some(column) = table.find(column).filter(|_| kind.starts_with("is not ") && kind != "is not UTF-8") {
+        return of_type(column, kind, sample, has_raw);
+    }
     if kind.contains("the file has none of the table's columns") {
         return format!("if the file has no header, set IMPORT_CSV_HEADER false; else {MEND}");
     }
@@ -38,19 +42,21 @@ pub fn suggest(column: &str, kind: &str, sample: Option<&str>, table: &TableSche
         // What quarantine keeps of the value is no longer what the file says.
         return format!("write the file in UTF-8 (the object still has its bytes): {MEND}");
     }
-    match table.find(column) {
-        Some(column) if kind.starts_with("is not ") => of_type(column, sample, has_raw),
-        _ if has_raw => format!("look at the raw record, and {MEND}"),
-        _ => MEND.to_owned(),
-    }
+    if has_raw { format!("look at the raw record, and {MEND}") } else { MEND.to_owned() }
 }
 
 /// How the rows themselves come into the table is told once, below all groups.
 const MEND: &str = "mend whoever writes the files";
 
-fn of_type(column: &Column, sample: Option<&str>, has_raw: bool) -> String {
+fn of_type(column: &Column, kind: &str, sample: Option<&str>, has_raw: bool) -> String {
     let (name, ty) = (shown(&column.name), &column.ty);
     match sample {
+        _ if kind.ends_with(TOO_FINE) => {
+            format!("write no more than six digits of a second, or declare '{name}' as String in a new data source")
+        }
+        None | Some("") if !ty.takes_null() && (has_raw || sample.is_none()) => {
+            format!("give '{name}' a DEFAULT, or {MEND}")
+        }
         None if has_raw || !column.nullable => format!("declare '{name}' as Nullable({ty}), or give it a DEFAULT"),
         Some("") if has_raw => format!("declare '{name}' as Nullable({ty}), or give it a DEFAULT"),
         // A Parquet file states its types: a value of another kind is no matter of spelling, and a String takes none.
@@ -91,6 +97,21 @@ mod tests {
             let suggestion = suggest("id", kind, sample, &table, true);
             assert!(suggestion.contains(part), "{kind}: {suggestion}");
         }
+    }
+
+    #[test]
+    fn words_inside_of_a_type_are_no_kind_of_error() {
+        let element = |name: &str| crate::types::TupleElement {
+            name: Some(name.to_owned()),
+            ty: ColumnType::String,
+            nullable: false,
+        };
+        let ty = ColumnType::tuple(vec![element("quote"), element("fields")]).expect("a tuple");
+        let kind = format!("is not {ty}");
+        let table = TableSchema::new(vec![Column::required("t", ty)]);
+        assert!(suggest("t", &kind, Some("12"), &table, true).contains("declare 't' as String"));
+        let missing = suggest("t", &kind, None, &table, true);
+        assert!(missing.contains("give 't' a DEFAULT") && !missing.contains("Nullable"), "{missing}");
     }
 
     #[test]

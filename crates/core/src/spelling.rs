@@ -30,7 +30,7 @@ pub fn readable_micros(micros: i64) -> Option<i64> {
 }
 
 /// `YYYY-MM-DD[T ]HH:MM:SS[.fraction][Z|±hh:mm|±hhmm|±hh]`, as microseconds since 1970-01-01 UTC. Refused if the
-/// fraction has digits other than zero beyond `precision` (0 to 6), or if in UTC it is not of the years 0001 to 9999.
+/// fraction has digits other than zero beyond `precision` (or beyond microseconds), or if in UTC it is not of the years 0001 to 9999.
 #[inline]
 pub fn timestamp(text: &[u8], precision: u8) -> Option<i64> {
     let day = days(text.get(..10)?)?;
@@ -48,6 +48,18 @@ pub fn timestamp(text: &[u8], precision: u8) -> Option<i64> {
     let micros = micros(fraction, usize::from(precision))?;
     let seconds = i64::from(day) * DAY_SECONDS + hour * 3_600 + minute * 60 + second - offset(zone)?;
     readable_micros(seconds.checked_mul(MICROS)?.checked_add(micros)?)
+}
+
+/// Whether a text would be a time if it had no digits behind the sixth one of its second, and is none because of them.
+pub fn is_finer(text: &[u8]) -> bool {
+    let most = MICRO_DIGITS as u8;
+    let Some(fraction) = text.get(20..) else { return false };
+    let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if text[19] != b'.' || length <= MICRO_DIGITS || timestamp(text, most).is_some() {
+        return false;
+    }
+    let cut = [&text[..20 + MICRO_DIGITS], &fraction[length..]].concat();
+    timestamp(&cut, most).is_some()
 }
 
 fn days(text: &[u8]) -> Option<i32> {

@@ -216,7 +216,7 @@ fn is_cron(text: &str) -> bool {
 }
 
 fn uri(reader: &mut Reader<'_, '_>) -> Option<Spanned<BucketUri>> {
-    let Spanned { value, span } = reader.text("IMPORT_BUCKET_URI")?;
+    let Spanned { value, span } = reader.phrase("IMPORT_BUCKET_URI")?;
     match BucketUri::parse(&value.value) {
         Ok(uri) => Some(Spanned::new(uri, span)),
         Err(error) => {

@@ -28,8 +28,18 @@ pub fn cell(literal: &Literal, ty: &ColumnType, nullable: bool) -> Result<Option
     if *literal == Literal::Null {
         return if nullable { Ok(None) } else { Err("NULL is no value of a column that is not Nullable".to_owned()) };
     }
-    if let ColumnType::Array { element, nullable } = ty {
-        return list(literal, element, *nullable).map(Some);
+    match ty {
+        ColumnType::Array { element, nullable } => return list(literal, element, *nullable).map(Some),
+        ColumnType::Map { .. } if is_text(literal, "{}") => return Ok(Some("{}".to_owned())),
+        ColumnType::Map { .. } | ColumnType::Tuple(_) => {
+            let only = if matches!(ty, ColumnType::Map { .. }) {
+                "a DEFAULT of a Map is '{}'"
+            } else {
+                "a Tuple has no DEFAULT"
+            };
+            return Err(format!("'{}' cannot be a DEFAULT of {ty}: {only}", as_text(literal)));
+        }
+        _ => {}
     }
     scalar(literal, ty).map(Some).ok_or_else(|| format!("'{}' is not {ty}", as_text(literal)))
 }
@@ -65,7 +75,7 @@ fn scalar(literal: &Literal, ty: &ColumnType) -> Option<String> {
 
 /// A JSON array of the elements, each in the spelling that it would have alone.
 fn list(literal: &Literal, element: &ColumnType, nullable: bool) -> Result<String, String> {
-    let empty = matches!(literal, Literal::Text(text) if text.trim() == "[]");
+    let empty = is_text(literal, "[]");
     let elements: &[Literal] = match literal {
         Literal::List(elements) => elements,
         _ if empty => &[],
@@ -74,7 +84,7 @@ fn list(literal: &Literal, element: &ColumnType, nullable: bool) -> Result<Strin
     let json = |found: &Literal| {
         Ok(match cell(found, element, nullable)? {
             None => "null".to_owned(),
-            Some(text) if is_bare(element) && is_json(&text) => text,
+            Some(text) if stands_as_it_is(element) && is_json(&text) => text,
             Some(text) => serde_json::Value::String(text).to_string(),
         })
     };
@@ -82,9 +92,13 @@ fn list(literal: &Literal, element: &ColumnType, nullable: bool) -> Result<Strin
     Ok(format!("[{}]", elements?.join(",")))
 }
 
+fn is_text(literal: &Literal, wanted: &str) -> bool {
+    matches!(literal, Literal::Text(text) if text.trim() == wanted)
+}
+
 /// Types whose values stand without quotes in a JSON array.
-fn is_bare(ty: &ColumnType) -> bool {
-    *ty == ColumnType::Bool || number::is_kept_as_number(ty)
+fn stands_as_it_is(ty: &ColumnType) -> bool {
+    !ty.takes_null() || matches!(ty, ColumnType::Bool | ColumnType::Json) || number::is_kept_as_number(ty)
 }
 
 fn as_text_of(literal: &Literal) -> Option<&str> {
@@ -182,6 +196,7 @@ mod tests {
         let money = ColumnType::Decimal { precision: 4, scale: 2 };
         let colour = [("red".to_owned(), 1), ("it's".to_owned(), -2)];
         let colour = ColumnType::Enum(EnumType { wide: false, labels: colour.into() });
+        let map = ColumnType::parse_canonical("Map(String, Int8)").expect("a type");
         let array = |element: ColumnType, nullable| ColumnType::Array { element: Box::new(element), nullable };
         let list = |elements: &[Literal]| Literal::List(elements.to_vec());
         let most = "57896044618658097711785492504343953926634992332820282019728792003956564819967";
@@ -271,6 +286,11 @@ mod tests {
             (list(&[number("300")]), array(ColumnType::Int8, false), None),
             (list(&[text("a\"b"), number("7")]), array(ColumnType::String, false), Some("[\"a\\\"b\",\"7\"]")),
             (list(&[text("2024-01-01")]), array(ColumnType::Date, false), Some("[\"2024-01-01\"]")),
+            (list(&[text("{\"k\": 1}")]), array(ColumnType::Json, false), Some("[{\"k\": 1}]")),
+            (text("[]"), array(array(ColumnType::Int8, false), false), Some("[]")),
+            (list(&[list(&[number("1")])]), array(array(ColumnType::Int8, false), false), Some("[[1]]")),
+            (text("{}"), map.clone(), Some("{}")),
+            (text("{\"a\": 1}"), map, None),
             (list(&[]), ColumnType::String, None),
             (number("1"), array(ColumnType::Int8, false), None),
         ];

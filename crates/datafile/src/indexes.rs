@@ -99,6 +99,10 @@ pub(crate) fn read(
         return Vec::new();
     };
     let mut found: Vec<(IndexDef, Span)> = Vec::new();
+    if lines.iter().all(|line| without_comment(reader.report.source.slice(*line)).trim().is_empty()) {
+        let hint = "write one index on each line below it, indented, or remove it";
+        reader.error("missing_value", directive.name.span, "INDEXES names no index", hint);
+    }
     for line in lines {
         let text = without_comment(reader.report.source.slice(line));
         let start = line.start + text.len() - text.trim_start().len();

@@ -3,6 +3,7 @@
 //! - A directive is the first word of a line that is not indented; case does not matter. Its arguments are words in
 //!   the manner of a shell: one pair of quotes around a word is dropped, `#` at the start of a word begins a comment.
 //! - `DIRECTIVE >` opens a block of indented lines, which ends at the next directive. In a block `#` is text.
+//! - Lines that are indented, or not, against these rules are taken for what they must mean, with a warning.
 //! - `{{ ... }}` is one piece of a word, whatever quotes and spaces it holds.
 
 use crate::diagnostic::{Diagnostic, Report};
@@ -55,6 +56,13 @@ impl RawDirective {
 /// Splits a file into directives.
 pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<RawDirective> {
     let text = report.source.text();
+    if let Some(at) = lone_return(text) {
+        report.push(
+            Diagnostic::error("bad_line_end", "a line ends in a carriage return alone")
+                .hint("save the file with LF or CRLF at the ends of its lines"),
+            Span::at(at),
+        );
+    }
     let mut lexer = Lexer { catalogue, report, directives: Vec::new(), in_block: false, complained: false };
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -70,6 +78,12 @@ pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<RawDire
         }
     }
     lexer.directives
+}
+
+/// A carriage return in the middle of what would be a line here, and two lines where the file was written.
+fn lone_return(text: &str) -> Option<usize> {
+    let line_goes_on = |at: usize| text[at..].chars().find(|letter| *letter != '\r').is_some_and(|next| next != '\n');
+    text.match_indices('\r').map(|(at, _)| at).find(|at| line_goes_on(*at))
 }
 
 struct Lexer<'a, 'r> {
@@ -95,9 +109,9 @@ impl Lexer<'_, '_> {
             self.indented_outside_a_block(Span::new(begin, line.end), line);
         } else if self.is_body_without_indent(trimmed) {
             self.complain(
-                Diagnostic::error("unindented_block", "a line of a block is not indented")
+                Diagnostic::warning("unindented_block", "a line of a block is not indented")
                     .label("put spaces in front")
-                    .hint("the lines of a block are indented; an unindented line is a directive"),
+                    .hint("a line that is not indented is a directive wherever it begins like one"),
                 line,
             );
             self.add_to_block(line);
@@ -136,9 +150,9 @@ impl Lexer<'_, '_> {
         if self.catalogue.find(word).is_some() {
             let span = Span::new(content.start, content.start + word.len());
             self.report.push(
-                Diagnostic::error("indented_directive", format!("the directive {word} is indented"))
+                Diagnostic::warning("indented_directive", format!("the directive {word} is indented"))
                     .label("begins too far to the right")
-                    .hint("a directive begins at the start of its line"),
+                    .hint("behind a block it would be a part of it: a directive begins at the start of its line"),
                 span,
             );
             return self.directive(content);

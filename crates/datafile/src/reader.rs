@@ -81,6 +81,14 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// The value of a directive that may hold blanks, but is no expression: several words stand for the text as written,
+    /// unless a secret is among them.
+    pub fn phrase(&mut self, name: &str) -> Option<Spanned<Text>> {
+        let template = |word: &Word| word.parts.iter().any(|part| matches!(part, Part::Template(_)));
+        let words = self.document.find(name).map(|directive| self.value_words(directive))?;
+        if words.iter().any(template) { self.text(name) } else { self.expression(name) }
+    }
+
     /// The text of a block without its indentation, or the words of a line.
     pub fn prose(&mut self, name: &str) -> Option<Spanned<String>> {
         let directive = self.document.find(name)?;

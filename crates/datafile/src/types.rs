@@ -2,8 +2,10 @@
 
 mod labels;
 mod parameters;
+mod refused;
+mod structures;
 
-use connector_core::types::ColumnType;
+use connector_core::types::{ColumnType, MAX_NESTING};
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::source::Span;
@@ -18,7 +20,7 @@ pub struct TypeDef {
     pub span: Span,
 }
 
-const PLAIN: [(&str, ColumnType); 25] = [
+const PLAIN: [(&str, ColumnType); 26] = [
     ("Int8", ColumnType::Int8),
     ("Int16", ColumnType::Int16),
     ("Int32", ColumnType::Int32),
@@ -39,6 +41,7 @@ const PLAIN: [(&str, ColumnType); 25] = [
     ("boolean", ColumnType::Bool),
     ("Date", ColumnType::Date),
     ("Date32", ColumnType::Date),
+    ("DateTime32", ColumnType::DateTime),
     ("String", ColumnType::String),
     ("UUID", ColumnType::Uuid),
     ("IPv4", ColumnType::Ipv4),
@@ -46,7 +49,7 @@ const PLAIN: [(&str, ColumnType); 25] = [
     ("JSON", ColumnType::Json),
 ];
 
-const WITH_ARGUMENTS: [&str; 14] = [
+const WITH_ARGUMENTS: [&str; 17] = [
     "DateTime",
     "DateTime64",
     "Decimal",
@@ -59,33 +62,16 @@ const WITH_ARGUMENTS: [&str; 14] = [
     "Enum8",
     "Enum16",
     "Array",
+    "Map",
+    "Tuple",
+    "Nested",
     "Nullable",
     "LowCardinality",
 ];
 
-/// What to write for a value that has parts.
-const PARTS: &str = "use JSON for the whole value, or a column with a path such as `json:$.a.b` for each part";
-
-/// Types that exist and cannot be used, with what to write instead.
-const UNSUPPORTED: [(&str, &str); 17] = [
-    ("BFloat16", "use Float32"),
-    ("Time", "use String"),
-    ("Time64", "use String"),
-    ("Map", PARTS),
-    ("Tuple", PARTS),
-    ("Nested", "use JSON for the whole value, or a column with a path such as `json:$.a[:].b` for each part"),
-    ("Object", "use JSON"),
-    ("Variant", "use String, or JSON"),
-    ("Dynamic", "use String, or JSON"),
-    ("Point", "use two Float64 columns"),
-    ("Ring", "use JSON or String"),
-    ("LineString", "use JSON or String"),
-    ("Polygon", "use JSON or String"),
-    ("MultiPolygon", "use JSON or String"),
-    ("AggregateFunction", "store the plain values"),
-    ("SimpleAggregateFunction", "store the plain values"),
-    ("Nothing", "remove the column"),
-];
+/// What ClickHouse has no LowCardinality of, beside what has parts.
+const NO_DICTIONARY: [&str; 10] =
+    ["Enum", "Enum8", "Enum16", "JSON", "DateTime64", "Decimal", "Decimal32", "Decimal64", "Decimal128", "Decimal256"];
 
 /// A type name with its arguments, as written.
 struct Written {
@@ -95,6 +81,8 @@ struct Written {
     span: Span,
     /// `None` without parentheses.
     arguments: Option<Vec<Token>>,
+    /// How many types it stands in.
+    depth: usize,
 }
 
 /// What stands where a type should be; problems are reported.
@@ -108,25 +96,25 @@ pub(crate) enum Found {
 
 /// Reads the type at `*at` and moves behind it.
 pub(crate) fn parse(tokens: &[Token], at: &mut usize, report: &mut Report<'_>) -> Found {
-    let Some(written) = read(tokens, at, report) else { return Found::Unreadable };
+    let Some(written) = read(tokens, at, report, 0) else { return Found::Unreadable };
     interpret(&written, report).map_or(Found::Unusable, Found::Type)
 }
 
-fn read(tokens: &[Token], at: &mut usize, report: &mut Report<'_>) -> Option<Written> {
+fn read(tokens: &[Token], at: &mut usize, report: &mut Report<'_>, depth: usize) -> Option<Written> {
     let token = tokens.get(*at)?;
     let Kind::Word(name) = &token.kind else {
         report.push(Diagnostic::error("type_expected", "a type is expected here"), token.span);
         return None;
     };
     *at += 1;
-    let mut written = Written { name: name.clone(), name_span: token.span, span: token.span, arguments: None };
+    let mut written = Written { name: name.clone(), name_span: token.span, span: token.span, arguments: None, depth };
     let Some(open) = tokens.get(*at).filter(|next| next.is_sign('(')) else { return Some(written) };
     let begin = *at + 1;
-    let mut depth = 0;
+    let mut open_ones = 0;
     while let Some(token) = tokens.get(*at) {
-        depth += i32::from(token.is_sign('(')) - i32::from(token.is_sign(')'));
+        open_ones += i32::from(token.is_sign('(')) - i32::from(token.is_sign(')'));
         *at += 1;
-        if depth == 0 {
+        if open_ones == 0 {
             written.span = written.span.to(token.span);
             written.arguments = Some(tokens[begin..*at - 1].to_vec());
             return Some(written);
@@ -138,7 +126,13 @@ fn read(tokens: &[Token], at: &mut usize, report: &mut Report<'_>) -> Option<Wri
 
 fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
     let plain = |ty| Some(TypeDef { ty, nullable: false, span: written.span });
-    if let Some((_, ty)) = PLAIN.into_iter().find(|(name, _)| *name == written.name) {
+    if written.depth >= MAX_NESTING {
+        let message = format!("types stand in each other more than {MAX_NESTING} levels deep");
+        report.push(Diagnostic::error("type_arguments", message).hint("use JSON for the whole value"), written.span);
+        return None;
+    }
+    let named = PLAIN.into_iter().find(|(name, _)| *name == written.name).map(|(_, ty)| ty);
+    if let Some(ty) = named.or_else(|| structures::shape(&written.name)) {
         if written.arguments.is_some() {
             report.push(
                 Diagnostic::error("type_arguments", format!("{} takes no arguments", written.name)),
@@ -148,14 +142,15 @@ fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
         }
         return plain(ty);
     }
-    if let Some((name, instead)) = UNSUPPORTED.iter().find(|(name, _)| *name == written.name) {
-        let message = format!("the type {name} is not supported");
-        report.push(Diagnostic::error("unsupported_type", message).hint(*instead), written.name_span);
+    if refused::is_refused(written, report) {
         return None;
     }
     match written.name.as_str() {
         "Nullable" | "LowCardinality" => wrapper(written, report),
-        "Array" => array(written, report).and_then(plain),
+        "Array" => structures::array(written, report).and_then(plain),
+        "Map" => structures::map(written, report).and_then(plain),
+        "Tuple" => structures::tuple(written, report).and_then(plain),
+        "Nested" => structures::nested(written, report).and_then(plain),
         "DateTime" | "DateTime64" => parameters::date_time(written, report).and_then(plain),
         "FixedString" => parameters::fixed_string(written, report).and_then(plain),
         "Enum" | "Enum8" | "Enum16" => labels::read(written, report).and_then(plain),
@@ -164,7 +159,7 @@ fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
         }
         unknown => {
             let known = PLAIN.iter().map(|(name, _)| *name).chain(WITH_ARGUMENTS);
-            let known = known.chain(UNSUPPORTED.iter().map(|(name, _)| *name));
+            let known = known.chain(refused::REFUSED.iter().map(|(name, ..)| *name));
             let diagnostic = Diagnostic::error("unknown_type", format!("'{unknown}' is not a type"));
             report.push(diagnostic.suggest(nearest(unknown, known)), written.name_span);
             None
@@ -182,7 +177,7 @@ fn inner(written: &Written, report: &mut Report<'_>) -> Option<Written> {
         return None;
     }
     let mut at = 0;
-    let inner = read(arguments, &mut at, report)?;
+    let inner = read(arguments, &mut at, report, written.depth + 1)?;
     if let Some(extra) = arguments.get(at) {
         report.push(Diagnostic::error("type_arguments", format!("{name} takes one type")), extra.span);
         return None;
@@ -198,8 +193,17 @@ fn wrapper(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
             "write LowCardinality(Nullable(String)), or one of the two"
         }
         ("Nullable", "Array") => "write Array(Nullable(...)): an array is empty, never NULL",
+        ("Nullable", "Nested") => "leave Nullable away: it is an array, which is empty, never NULL",
+        ("Nullable", "Map") => "write Map(..., Nullable(...)): a map is empty, never NULL",
+        ("Nullable", name) if name == "Tuple" || structures::shape(name).is_some() => {
+            "leave Nullable away, and make the types inside of it Nullable; or use Nullable(JSON)"
+        }
         ("LowCardinality", "Array") => "write Array(LowCardinality(String))",
-        ("LowCardinality", "Enum" | "Enum8" | "Enum16" | "JSON") => "leave LowCardinality away",
+        ("LowCardinality", "Map") => "write Map(LowCardinality(String), ...)",
+        ("LowCardinality", "Tuple" | "Nested") => "write it around the types inside, where they are texts or numbers",
+        ("LowCardinality", name) if NO_DICTIONARY.contains(&name) || structures::shape(name).is_some() => {
+            "leave LowCardinality away"
+        }
         _ => "",
     };
     if !hint.is_empty() {
@@ -209,16 +213,4 @@ fn wrapper(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
     }
     let inner = interpret(&inner, report)?;
     Some(TypeDef { ty: inner.ty, nullable: inner.nullable || name == "Nullable", span: written.span })
-}
-
-fn array(written: &Written, report: &mut Report<'_>) -> Option<ColumnType> {
-    let inner = inner(written, report)?;
-    if matches!(inner.name.as_str(), "Array" | "JSON") {
-        let message = format!("an Array of {} is not supported", inner.name);
-        let diagnostic = Diagnostic::error("unsupported_type", message);
-        report.push(diagnostic.hint("use JSON for the whole value"), inner.name_span);
-        return None;
-    }
-    let TypeDef { ty, nullable, .. } = interpret(&inner, report)?;
-    Some(ColumnType::Array { element: Box::new(ty), nullable })
 }

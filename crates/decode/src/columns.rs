@@ -16,7 +16,7 @@ use connector_core::schema::{Column, ColumnDefault};
 use connector_core::types::{ColumnType, DECIMAL_DIGITS, EnumType};
 
 use crate::value::list::Elements;
-use crate::value::{decimal, number, plain, text, time, wide};
+use crate::value::{decimal, number, plain, structure, text, time, wide};
 
 /// The text of one value in a file, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(crate) struct Built {
 
 /// Builds the array of a column from its cells, with [`ColumnType::arrow`] as its type.
 ///
-/// An absent value is NULL in a nullable column, else the column's default, else `''` in a String and `[]` in an Array,
-/// else an error. An empty text counts as absent where it cannot be a value: in every type but String, FixedString,
+/// An absent value is NULL in a nullable column, else the column's default, else `''` in a String, `[]` in an Array and `{}` in
+/// a Map, else an error. An empty text counts as absent where it cannot be a value: in every type but String, FixedString,
 /// JSON and an Enum with the label `''`. A strict column takes only what inference takes for numbers and booleans.
 pub(crate) fn build<'a>(column: &Column, cells: impl ExactSizeIterator<Item = Cell<'a>>) -> Built {
     values(&column.ty, Rules::of(column), cells)
@@ -62,8 +62,9 @@ impl<'c> OnAbsent<'c> {
             (Some(ColumnDefault::Literal(text)), _) => Self::Text(text.as_bytes()),
             (Some(ColumnDefault::Expression(_)), _) => Self::Expression,
             (None, ColumnType::String) => Self::Text(b""),
-            // An Array is never NULL: one without a value is empty.
+            // Arrays and maps are never NULL: one without a value is empty.
             (None, ColumnType::Array { .. }) => Self::Text(b"[]"),
+            (None, ColumnType::Map { .. }) => Self::Text(b"{}"),
             (None, _) => Self::Error,
         }
     }
@@ -92,7 +93,7 @@ impl<'c> Rules<'c> {
     }
 }
 
-fn takes_empty_text(ty: &ColumnType) -> bool {
+pub(crate) fn takes_empty_text(ty: &ColumnType) -> bool {
     match ty {
         ColumnType::String | ColumnType::FixedString(_) | ColumnType::Json => true,
         ColumnType::Enum(labels) => labels.contains(""),
@@ -137,7 +138,7 @@ fn values<'a>(ty: &ColumnType, rules: Rules<'_>, cells: impl ExactSizeIterator<I
         ColumnType::Decimal { precision, scale } if *precision <= DECIMAL_DIGITS => {
             primitive::<Decimal128Type>(ty, rules, cells, |cell| decimal::decimal(cell, *precision, *scale))
         }
-        ColumnType::Array { element, nullable } => lists(element, *nullable, rules, cells),
+        ColumnType::Array { element, nullable } if !ty.is_structured() => lists(element, *nullable, rules, cells),
         _ => kept_as_text(ty, rules, cells),
     }
 }
@@ -156,6 +157,9 @@ fn kept_as_text<'a>(ty: &ColumnType, rules: Rules<'_>, cells: impl ExactSizeIter
         ColumnType::Ipv4 => texts(rules, cells, text::ipv4),
         ColumnType::Ipv6 => texts(rules, cells, text::ipv6),
         ColumnType::Json => texts(rules, cells, text::json),
+        ColumnType::Array { .. } | ColumnType::Map { .. } | ColumnType::Tuple(_) => {
+            texts(rules, cells, |cell| structure::canonical(cell, ty, strict))
+        }
         ColumnType::Enum(EnumType { labels, .. }) => {
             let labels: HashSet<&str> = labels.iter().map(|(label, _)| label.as_str()).collect();
             texts(rules, cells, |cell| text::any(cell).filter(|label| labels.contains(label.as_ref())))
@@ -234,7 +238,7 @@ fn booleans<'a>(rules: Rules<'_>, cells: impl ExactSizeIterator<Item = Cell<'a>>
 
 /// The bytes of text that one column of a block holds: offsets have 31 bits. A row beyond is an error of its own; it
 /// takes a default of kilobytes and millions of rows to get there.
-const MAX_TEXT: usize = i32::MAX as usize;
+pub(crate) const MAX_TEXT: usize = i32::MAX as usize;
 
 fn texts<'a>(
     rules: Rules<'_>,

@@ -38,9 +38,8 @@ pub(super) fn partition(
     };
     let column = &columns.iter().find(|found| found.column.name == name)?.column;
     let unfit = match &column.ty {
-        ColumnType::Array { .. } | ColumnType::Float32 | ColumnType::Float64 | ColumnType::Json => {
-            format!("is {}", column.ty)
-        }
+        ColumnType::Float32 | ColumnType::Float64 | ColumnType::Json => format!("is {}", column.ty),
+        parts if !parts.takes_null() => format!("is {parts}"),
         _ if column.nullable => "is Nullable".to_owned(),
         _ => return Some(name),
     };

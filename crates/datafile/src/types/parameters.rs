@@ -14,6 +14,8 @@ pub(super) fn date_time(written: &Written, report: &mut Report<'_>) -> Option<Co
     let (precision, zone) = match (written.name.as_str(), arguments) {
         ("DateTime", []) => (None, None),
         ("DateTime", [zone]) => (None, Some(zone)),
+        // As ClickHouse has it.
+        ("DateTime64", []) => return Some(ColumnType::DateTime64 { precision: 3 }),
         ("DateTime64", [precision]) => (Some(precision), None),
         ("DateTime64", [precision, comma, zone]) if comma.is_sign(',') => (Some(precision), Some(zone)),
         (name, _) => {
@@ -34,14 +36,9 @@ pub(super) fn date_time(written: &Written, report: &mut Report<'_>) -> Option<Co
     }
     let Some(precision) = precision else { return Some(ColumnType::DateTime) };
     match number(precision, 1_000) {
-        Some(digits @ 0..=6) => Some(ColumnType::DateTime64 { precision: digits as u8 }),
-        Some(7..=9) => {
-            let diagnostic = Diagnostic::error("unsupported_type", "more than 6 digits of a second are not supported");
-            report.push(diagnostic.hint("use DateTime64(6)"), precision.span);
-            None
-        }
+        Some(digits @ 0..=9) => Some(ColumnType::DateTime64 { precision: digits as u8 }),
         _ => {
-            let message = "the precision of DateTime64 is a number from 0 to 6";
+            let message = "the precision of DateTime64 is a number from 0 to 9";
             report.push(Diagnostic::error("type_arguments", message), precision.span);
             None
         }
@@ -53,6 +50,8 @@ pub(super) fn decimal(written: &Written, report: &mut Report<'_>) -> Option<Colu
     let digits =
         |token: &Token| number(token, u32::from(WIDE_DECIMAL_DIGITS)).and_then(|digits| digits.try_into().ok());
     let (precision, scale): (Option<u8>, Option<u8>) = match (written.name.as_str(), arguments) {
+        // As ClickHouse has it.
+        ("Decimal", []) if written.arguments.is_none() => (Some(10), Some(0)),
         ("Decimal", [precision]) => (digits(precision), Some(0)),
         ("Decimal", [precision, comma, scale]) if comma.is_sign(',') => (digits(precision), digits(scale)),
         ("Decimal32", [scale]) => (Some(9), digits(scale)),

@@ -53,7 +53,7 @@ pub fn infer(sample: &Sample) -> Result<Inferred, Failure> {
         name,
         source: column.name.clone(),
         ty: column.verdict.ty.clone(),
-        nullable: !matches!(column.verdict.ty, ColumnType::Array { .. }),
+        nullable: column.verdict.ty.takes_null(),
         default: None,
         origin: Origin::Inferred,
     });

@@ -13,15 +13,15 @@ const FEW_KEYS: usize = 12;
 
 /// A key of an object and the JSON text of its value.
 #[derive(Clone, Debug)]
-pub(super) struct Member<'j> {
-    pub(super) key: Cow<'j, str>,
+pub(crate) struct Member<'j> {
+    pub(crate) key: Cow<'j, str>,
     /// Without blanks around it.
-    pub(super) value: &'j str,
+    pub(crate) value: &'j str,
 }
 
 /// What a JSON text is, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool,
     Number,
@@ -32,7 +32,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Of a valid JSON text without blanks in front.
-    pub(super) fn of(json: &str) -> Self {
+    pub(crate) fn of(json: &str) -> Self {
         match json.as_bytes().first() {
             Some(b'{') => Self::Object,
             Some(b'[') => Self::Array,
@@ -46,7 +46,7 @@ impl Kind {
 
 /// Why a text is not the JSON that is asked for. In words, without the place.
 #[derive(Debug)]
-pub(super) struct Unreadable {
+pub(crate) struct Unreadable {
     pub(super) reason: String,
     /// Counted from 1 in the text that was read; 0 if unknown.
     pub(super) column: usize,
@@ -64,7 +64,7 @@ impl From<serde_json::Error> for Unreadable {
 }
 
 /// The members of a JSON object, added to `members`, in order. Nothing is added if it is unreadable.
-pub(super) fn members<'j>(json: &'j str, members: &mut Vec<Member<'j>>) -> Result<(), Unreadable> {
+pub(crate) fn members<'j>(json: &'j str, members: &mut Vec<Member<'j>>) -> Result<(), Unreadable> {
     let before = members.len();
     let mut reader = serde_json::Deserializer::from_str(json);
     let read = reader.deserialize_map(Members(members)).and_then(|()| reader.end());
@@ -75,13 +75,13 @@ pub(super) fn members<'j>(json: &'j str, members: &mut Vec<Member<'j>>) -> Resul
 }
 
 /// Calls `each` with the JSON text of every element of an array.
-pub(super) fn elements<'j>(json: &'j str, each: impl FnMut(&'j str)) -> Result<(), Unreadable> {
+pub(crate) fn elements<'j>(json: &'j str, each: impl FnMut(&'j str)) -> Result<(), Unreadable> {
     let mut reader = serde_json::Deserializer::from_str(json);
     Ok(reader.deserialize_seq(Elements(each)).and_then(|()| reader.end())?)
 }
 
 /// A member whose key another one before it has, too: JSON does not say which value counts.
-pub(super) fn repeated<'m, 'j>(members: &'m [Member<'j>]) -> Option<&'m Member<'j>> {
+pub(crate) fn repeated<'m, 'j>(members: &'m [Member<'j>]) -> Option<&'m Member<'j>> {
     if members.len() <= FEW_KEYS {
         let again = |(index, member): &(usize, &Member<'_>)| members[..*index].iter().any(|m| m.key == member.key);
         return members.iter().enumerate().find(again).map(|(_, member)| member);
@@ -91,7 +91,7 @@ pub(super) fn repeated<'m, 'j>(members: &'m [Member<'j>]) -> Option<&'m Member<'
 }
 
 /// What a JSON string says, without quotes and escapes.
-pub(super) fn content(json: &str) -> Result<Cow<'_, str>, Unreadable> {
+pub(crate) fn content(json: &str) -> Result<Cow<'_, str>, Unreadable> {
     let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(json);
     if !inside.as_bytes().contains(&b'\\') {
         return Ok(Cow::Borrowed(inside));

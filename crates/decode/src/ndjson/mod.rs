@@ -23,7 +23,7 @@ mod cells;
 mod decode;
 mod elements;
 mod infer;
-mod json;
+pub(crate) mod json;
 mod lines;
 mod observed;
 mod split;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBufferBuilder, Date32Array, Decimal128Array, ListArray, PrimitiveArray, Scalar,
-    StringArray, TimestampMicrosecondArray, new_null_array,
+    StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::zip::zip;
@@ -18,10 +18,12 @@ use connector_core::schema::{Column, Origin};
 use connector_core::spelling;
 use connector_core::types::{ColumnType, DECIMAL_DIGITS};
 
+use super::pieces::ParquetPiece;
 use super::spell;
 use super::tree::{Leaf, Node};
 use super::values::Values;
 use crate::columns::{self, Built, Cell};
+use crate::value::structure;
 
 /// How the values of one file column become those of one table column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub(super) enum Conversion {
     },
     /// Through the text of each value, by the rules of the column's type.
     Text,
+    /// Part by part, each by the rules of its type.
+    Structure,
     List(Box<Conversion>),
 }
 
@@ -63,6 +67,7 @@ pub(super) fn plan(stated: &DataType, wanted: &ColumnType) -> Option<Conversion>
     Some(match (stated, wanted) {
         (D::Null, _) => Conversion::Nothing,
         (D::Dictionary(_, values), _) => return plan(values, wanted),
+        (found, wanted) if wanted.is_structured() && found.is_nested() => Conversion::Structure,
         (D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _), T::Array { element, .. }) => {
             Conversion::List(Box::new(plan(item.data_type(), element)?))
         }
@@ -91,7 +96,8 @@ struct Exact {
 }
 
 /// Converts the values and applies the rules for NULL: in a column that is not nullable it becomes the default, else
-/// `''` in a String, else its row is bad. (`[]` is not put in place of a list that is NULL: say so by a default.)
+/// `''` in a String, else its row is bad. (`[]` and `{}` are not put in place of a list or
+/// map that is NULL: say so by a default.)
 ///
 /// # Errors
 /// Only what the Arrow kernels fail with, which is a broken file or a bug.
@@ -125,6 +131,7 @@ fn exact(values: &Values<'_>, column: &Column, conversion: &Conversion) -> Resul
             Ok(noting_lost(values, Arc::new(array.with_data_type(column.ty.arrow()))))
         }
         Conversion::Text => text(values, column),
+        Conversion::Structure => Ok(structure(values, column)),
         Conversion::List(element) => list(values, column, element),
     }
 }
@@ -235,6 +242,29 @@ fn text(values: &Values<'_>, column: &Column) -> Result<Exact, ArrowError> {
     Ok(Exact { values: null_where_bad(built.values, &bad)?, errors: bad })
 }
 
+/// The texts of values with parts. One that is no value of the column's type is bad.
+fn structure(values: &Values<'_>, column: &Column) -> Exact {
+    let (mut texts, mut text, mut errors) = (StringBuilder::new(), String::new(), Vec::new());
+    for row in 0..values.len() {
+        text.clear();
+        let piece = ParquetPiece { values: *values, row };
+        if values.is_null(row) {
+            texts.append_null();
+        } else if structure::write(&piece, &column.ty, false, false, &mut text) && has_room(&texts, &text) {
+            texts.append_value(&text);
+        } else {
+            texts.append_null();
+            errors.push(row as u32);
+        }
+    }
+    Exact { values: Arc::new(texts.finish()), errors }
+}
+
+/// Offsets of texts have 31 bits.
+fn has_room(texts: &StringBuilder, text: &str) -> bool {
+    text.len() <= columns::MAX_TEXT - texts.values_slice().len()
+}
+
 /// Texts and bytes as they are, if all of them are UTF-8.
 fn whole_text(array: &ArrayRef) -> Option<StringArray> {
     match array.data_type() {
@@ -305,11 +335,12 @@ fn apply_null_rules(exact: Exact, column: &Column) -> Result<Built, ArrowError> 
     if column.nullable || values.null_count() == 0 {
         return Ok(Built { values, errors, defaulted: Vec::new() });
     }
-    let is_list = matches!(column.ty, ColumnType::Array { .. });
+    // NULL is another value than `[]` or `{}`.
+    let has_parts = !column.ty.takes_null();
     let empty = |row: &u32| values.is_null(*row as usize) && errors.binary_search(row).is_err();
     let empty: Vec<u32> = (0..values.len() as u32).filter(empty).collect();
     let default = columns::build(column, [Cell::Absent].into_iter());
-    if !default.errors.is_empty() || (is_list && column.default.is_none()) {
+    if !default.errors.is_empty() || (has_parts && column.default.is_none()) {
         errors.extend(empty);
         errors.sort_unstable();
         return Ok(Built { values, errors, defaulted: Vec::new() });

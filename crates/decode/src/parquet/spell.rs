@@ -13,6 +13,7 @@ use arrow::datatypes::{
 
 use super::tree::Leaf;
 use super::values::{Values, nanos_of};
+use crate::value::text::json_string;
 
 const DAY_MILLIS: i128 = 86_400_000;
 const DAY_SECONDS: i128 = 86_400;
@@ -277,24 +278,6 @@ fn json_map(values: &Values<'_>, row: usize, out: &mut String) -> Exact {
     }
     out.push('}');
     exact
-}
-
-fn json_string(text: &str, out: &mut String) {
-    out.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if u32::from(control) < 0x20 => {
-                push(out, format_args!("\\u{:04x}", u32::from(control)));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

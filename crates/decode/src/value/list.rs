@@ -3,6 +3,7 @@
 use connector_core::types::ColumnType;
 use serde_json::value::RawValue;
 
+use super::leaf::needs_no_quotes;
 use super::trimmed;
 use crate::columns::Cell;
 
@@ -19,26 +20,7 @@ pub(crate) struct Elements {
 impl Elements {
     /// No elements, of this type.
     pub(crate) fn new(element: &ColumnType) -> Self {
-        let bare = matches!(
-            element,
-            ColumnType::Int8
-                | ColumnType::Int16
-                | ColumnType::Int32
-                | ColumnType::Int64
-                | ColumnType::Int128
-                | ColumnType::Int256
-                | ColumnType::UInt8
-                | ColumnType::UInt16
-                | ColumnType::UInt32
-                | ColumnType::UInt64
-                | ColumnType::UInt128
-                | ColumnType::UInt256
-                | ColumnType::Float32
-                | ColumnType::Float64
-                | ColumnType::Decimal { .. }
-                | ColumnType::Bool
-        );
-        Self { text: Vec::new(), ends: Vec::new(), quoted_only: !bare }
+        Self { text: Vec::new(), ends: Vec::new(), quoted_only: !needs_no_quotes(element) }
     }
 
     /// Adds the elements of one list. If the text is no list, or there would be more than 2^31 elements, it adds none
@@ -103,7 +85,11 @@ impl Elements {
         }
         loop {
             rest = match rest.strip_prefix(b"'") {
-                Some(quoted) => trimmed(self.quoted(quoted)?),
+                Some(inside) => {
+                    let behind = quoted(inside, &mut self.text)?;
+                    self.end(false);
+                    trimmed(behind)
+                }
                 None => self.bare(rest)?,
             };
             match rest.split_first() {
@@ -128,54 +114,51 @@ impl Elements {
         self.end(absent);
         Some(&rest[end..])
     }
+}
 
-    /// The text up to the closing quote, whose opening one is gone. Answers what follows it.
-    fn quoted<'a>(&mut self, mut rest: &'a [u8]) -> Option<&'a [u8]> {
-        loop {
-            let at = memchr::memchr2(b'\'', b'\\', rest)?;
-            self.text.extend_from_slice(&rest[..at]);
-            rest = match (rest[at], &rest[at + 1..]) {
-                (b'\'', [b'\'', behind @ ..]) => {
-                    self.text.push(b'\'');
-                    behind
-                }
-                (b'\'', behind) => {
-                    self.end(false);
-                    return Some(behind);
-                }
-                (_, [b'x', high, low, behind @ ..]) => {
-                    self.text.push(hex(*high)? << 4 | hex(*low)?);
-                    behind
-                }
-                (_, [letter, behind @ ..]) => {
-                    self.escaped(*letter);
-                    behind
-                }
-                (_, []) => return None,
-            };
-        }
-    }
-
-    /// A backslash before any other letter stands for itself, as in ClickHouse.
-    fn escaped(&mut self, letter: u8) {
-        let meant = match letter {
-            b'b' => 0x08,
-            b'f' => 0x0C,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'0' => 0,
-            b'a' => 0x07,
-            b'v' => 0x0B,
-            b'e' => 0x1B,
-            b'\\' | b'\'' | b'"' | b'`' | b'/' | b'=' => letter,
-            other => {
-                self.text.push(b'\\');
-                other
+/// Adds the text up to the closing quote, whose opening one is gone. Answers what follows it.
+pub(super) fn quoted<'a>(mut rest: &'a [u8], text: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        let at = memchr::memchr2(b'\'', b'\\', rest)?;
+        text.extend_from_slice(&rest[..at]);
+        rest = match (rest[at], &rest[at + 1..]) {
+            (b'\'', [b'\'', behind @ ..]) => {
+                text.push(b'\'');
+                behind
             }
+            (b'\'', behind) => return Some(behind),
+            (_, [b'x', high, low, behind @ ..]) => {
+                text.push(hex(*high)? << 4 | hex(*low)?);
+                behind
+            }
+            (_, [letter, behind @ ..]) => {
+                escaped(*letter, text);
+                behind
+            }
+            (_, []) => return None,
         };
-        self.text.push(meant);
     }
+}
+
+/// A backslash before any other letter stands for itself, as in ClickHouse.
+fn escaped(letter: u8, text: &mut Vec<u8>) {
+    let meant = match letter {
+        b'b' => 0x08,
+        b'f' => 0x0C,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'0' => 0,
+        b'a' => 0x07,
+        b'v' => 0x0B,
+        b'e' => 0x1B,
+        b'\\' | b'\'' | b'"' | b'`' | b'/' | b'=' => letter,
+        other => {
+            text.push(b'\\');
+            other
+        }
+    };
+    text.push(meant);
 }
 
 fn hex(digit: u8) -> Option<u8> {

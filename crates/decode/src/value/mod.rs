@@ -5,9 +5,12 @@
 //! exception is that the text of a float stands for the nearest float, as everywhere.
 
 pub(crate) mod decimal;
+mod leaf;
 pub(crate) mod list;
+mod literal;
 pub(crate) mod number;
 pub(crate) mod plain;
+pub(crate) mod structure;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod wide;

@@ -62,3 +62,20 @@ pub(crate) fn json(cell: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_str::<&RawValue>(text).ok()?;
     Some(Cow::Borrowed(text))
 }
+
+/// Adds a text as a JSON string.
+pub(crate) fn json_string(text: &str, out: &mut String) {
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            control if u32::from(control) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
