@@ -197,6 +197,41 @@ fn a_column_that_has_no_value_is_empty_if_it_can_be() {
     }
 }
 
+#[test]
+fn what_does_not_fit_is_named_by_its_place_in_the_type() {
+    for (declared, cell, wanted) in [
+        ("Map(String, UInt64)", "{soon", "it is neither JSON nor what ClickHouse writes"),
+        ("Map(String, UInt64)", "12", "it is not a list of keys with their values"),
+        ("Map(String, UInt64)", "null", "it is NULL"),
+        ("Map(String, UInt64)", r#"{"a": 1, "b": -1}"#, "a value is not UInt64"),
+        ("Map(String, UInt64)", r#"{"a": 1, "a": 1}"#, "a key is there twice"),
+        ("Map(UInt8, String)", r#"{"256": "x"}"#, "a key is not UInt8"),
+        (
+            "Map(String, Array(Array(Int8)))",
+            r#"{"a": [[1], [2, null]]}"#,
+            "an element of an element of a value is NULL",
+        ),
+        ("Array(Array(Int8))", "[1]", "an element is not a list"),
+        ("Array(Array(Int8))", "[[1], [x]]", "an element of an element is not Int8"),
+        ("Tuple(Int8, String)", "(1)", "it does not have 2 parts"),
+        ("Tuple(Int8, String)", "(x, 'y')", "part 1 is not Int8"),
+        ("Tuple(Int8, String)", "7", "it is not a list of the parts of a Tuple"),
+        ("Array(Tuple(sku String, price Decimal(6, 2)))", r#"[{"sku": "a"}]"#, "'price' of an element is missing"),
+        ("Tuple(a Int8)", r#"{"a": 1, "b": 2}"#, "it has a part that the type does not have"),
+        ("Tuple(a Int8)", r#"{"a": 1, "a": 1}"#, "'a' is there twice"),
+        ("Tuple(a JSON)", "('nope')", "'a' is not JSON"),
+        (
+            "Tuple(DateTime64(9))",
+            r#"["2024-01-01 00:00:00.123456789"]"#,
+            "part 1 is not DateTime64(9) in whole microseconds, and a table holds no finer times",
+        ),
+    ] {
+        let found = misfit(cell, &ty(declared), false).map(|misfit| misfit.to_string());
+        assert_eq!(found.as_deref(), Some(wanted), "{cell} as {declared}");
+    }
+    assert_eq!(misfit("{'a':1}", &ty("Map(String, UInt64)"), false), None);
+}
+
 /// Every plain type that a part may have.
 const PLAIN: [&str; 22] = [
     "Int8",
