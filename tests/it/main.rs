@@ -81,5 +81,7 @@ mod throttle;
 #[cfg(test)]
 mod two_hosts;
 #[cfg(test)]
+mod types;
+#[cfg(test)]
 #[path = "../faults/workload.rs"]
 mod workload;

@@ -128,6 +128,11 @@ fn types_are_read_as_clickhouse_spells_them() {
         ("Array(DateTime64(3, 'UTC'))", array(DateTime64 { precision: 3 }, false), false),
         ("DateTime32", DateTime, false),
         ("DateTime64", DateTime64 { precision: 3 }, false),
+        ("bigint", Int64, false),
+        ("Nullable(VARCHAR(10))", String, true),
+        ("Array(double)", array(Float64, false), false),
+        ("NUMERIC(9, 2)", Decimal { precision: 9, scale: 2 }, false),
+        ("TIMESTAMP", DateTime, false),
         ("DateTime64(9, 'UTC')", DateTime64 { precision: 9 }, false),
         ("Decimal", Decimal { precision: 10, scale: 0 }, false),
     ] {
