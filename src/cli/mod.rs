@@ -13,6 +13,7 @@ mod maintain;
 mod once;
 mod operation;
 mod output;
+mod plan;
 mod project;
 mod quarantine;
 mod rollback;
@@ -41,6 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   s3-connector demo          see it work, with an S3 of its own
   s3-connector check         is the configuration right, what would be read?
+  s3-connector plan          what would the next sync do?
   s3-connector run           import each minute what has landed
   s3-connector run --once    import everything that is new, and end
   s3-connector status        how far is it?
@@ -74,6 +76,8 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
+    /// Say what the next sync would do: files, columns, quarantine, requests, time. Imports nothing
+    Plan(plan::Plan),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(verb) => verb.execute(),
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
+        Verb::Plan(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),

@@ -43,7 +43,7 @@ fn the_shipped_configuration_loads_without_a_warning() {
     let [orders, page_views] = project.imports.as_slice() else { panic!("two imports") };
     assert_eq!((orders.name.as_str(), page_views.name.as_str()), ("orders", "page_views"));
     assert_eq!((orders.format, page_views.format), (Some(Format::Csv), Some(Format::Parquet)));
-    assert_eq!((orders.schedule, orders.max_files), (Schedule::Auto, 5));
+    assert_eq!((orders.schedule.clone(), orders.max_files), (Schedule::Auto, 5));
     let columns: Vec<String> = orders.columns.iter().flatten().map(|c| format!("{} {}", c.name, c.ty)).collect();
     assert_eq!(
         columns,
@@ -146,7 +146,7 @@ fn settings_flow_into_the_imports() {
     .expect("loads");
     let [a, b] = project.imports.as_slice() else { panic!("two imports") };
     assert_eq!((a.max_files, b.max_files), (3, 7));
-    assert_eq!((a.tick, a.schedule, a.format), (std::time::Duration::from_secs(2), Schedule::OnDemand, None));
+    assert_eq!((a.tick, a.schedule.clone(), a.format), (std::time::Duration::from_secs(2), Schedule::OnDemand, None));
     assert_eq!(a.connection, b.connection);
     assert_eq!((a.connection.name.as_str(), a.connection.region.as_str()), ("my_shop", "eu-west-1"));
     assert_eq!(a.connection.sts_endpoint.as_deref(), Some("http://sts:1"));
