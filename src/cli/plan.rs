@@ -108,7 +108,11 @@ fn tell(plan: &ImportPlan) {
     let files = output::count(plan.files, "file");
     output::line(format!("  would read {files} ({}), of {} listed", output::bytes(plan.bytes), plan.listed));
     for (format, amount) in &plan.by_format {
-        output::line(format!("    {format}: {} ({})", output::count(amount.files, "file"), output::bytes(amount.bytes)));
+        output::line(format!(
+            "    {format}: {} ({})",
+            output::count(amount.files, "file"),
+            output::bytes(amount.bytes)
+        ));
     }
     for (reason, objects) in &plan.left_out {
         output::line(format!("  would leave out {objects}: {}", reason_text(reason)));
@@ -125,7 +129,8 @@ fn tell(plan: &ImportPlan) {
     costs(plan);
 }
 
-fn reason_text(reason: &str) -> &str {
+/// A reason to leave an object out, in words.
+pub(super) fn reason_text(reason: &str) -> &str {
     match reason {
         "not_matched" => "IMPORT_BUCKET_URI does not match",
         "excluded" => "IMPORT_EXCLUDE",
@@ -175,7 +180,12 @@ fn sample(report: &SampleReport, files: u64) {
     output::line(format!("    {rows} decoded, {bad} would go to quarantine; {scope}"));
     for error in &report.errors {
         let column = if error.column.is_empty() { String::new() } else { format!("{}: ", shown(&error.column)) };
-        output::line(format!("      {column}{} ({}, first in {})", shown(&error.message), error.rows, shown(&error.file)));
+        output::line(format!(
+            "      {column}{} ({}, first in {})",
+            shown(&error.message),
+            error.rows,
+            shown(&error.file)
+        ));
     }
     tell_files("would go to quarantine as a whole", &report.files_quarantined);
     tell_files("cannot be read", &report.files_failed);

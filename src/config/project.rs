@@ -17,6 +17,7 @@ use connector_datafile::{
 use sha2::{Digest, Sha256};
 
 use super::Surroundings;
+use super::notes::{self, Note};
 use super::settings::{self, Settings};
 
 /// The name of the settings file.
@@ -33,6 +34,8 @@ pub struct Project {
     /// The connection that writes the tables, if they are in a bucket.
     pub writer: Option<ConnectionSpec>,
     pub warnings: Vec<Diagnostic>,
+    /// What each data source asks for and a Delta table cannot do, by its name; those without are left out.
+    pub notes: BTreeMap<String, Vec<Note>>,
 }
 
 /// Loads a configuration folder: `s3-connector.toml` (may be absent: then all defaults hold),
@@ -72,7 +75,9 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.check_destination(&connections, &settings);
     let imports = loader.imports(&settings, &connections, &datasources);
     let writer = loader.writer(&settings, &connections, &imports);
-    loader.finish(settings, imports, writer)
+    let notes =
+        datasources.iter().map(|found| (found.name.clone(), notes::of(found))).filter(|(_, all)| !all.is_empty());
+    loader.finish(settings, imports, writer, notes.collect())
 }
 
 struct Loader<'a> {
@@ -90,6 +95,7 @@ impl Loader<'_> {
         settings: Settings,
         imports: Vec<ImportSpec>,
         writer: Option<ConnectionSpec>,
+        notes: BTreeMap<String, Vec<Note>>,
     ) -> Result<Project, Problems> {
         let place = |diagnostic: &Diagnostic| {
             diagnostic.place.as_ref().map(|place| (place.file.name().to_owned(), place.span.start))
@@ -98,7 +104,7 @@ impl Loader<'_> {
         if self.has_errors() {
             return Err(Problems { diagnostics: self.diagnostics });
         }
-        Ok(Project { settings, imports, writer, warnings: self.diagnostics })
+        Ok(Project { settings, imports, writer, warnings: self.diagnostics, notes })
     }
 
     fn settings(&mut self, path: &Path) -> Settings {

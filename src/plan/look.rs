@@ -207,8 +207,7 @@ impl Content {
                     header => header?,
                 };
                 let Some(header) = header else { return Ok((Vec::new(), false)) };
-                let splitter =
-                    Splitter::after_header(&options, &header).for_columns(schema.columns.len());
+                let splitter = Splitter::after_header(&options, &header).for_columns(schema.columns.len());
                 let decoder = TextDecoder::Csv(CsvDecoder::new(schema, plan, &options, now));
                 (sample, TextSplitter::Csv(splitter), decoder, sample.head.slice(header.body_offset..))
             }

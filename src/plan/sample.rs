@@ -141,10 +141,8 @@ impl Sampler<'_> {
 
     /// What ledger and configuration say, and, where they say nothing, the first file with columns.
     fn basis(&self, seen: &[Seen], report: &mut SampleReport) -> Result<Basis, Failure> {
-        let declared = self.spec.columns.clone().map(|columns| TableSchema {
-            columns,
-            partition: self.spec.partition.clone(),
-        });
+        let declared =
+            self.spec.columns.clone().map(|columns| TableSchema { columns, partition: self.spec.partition.clone() });
         let decided = self.record.and_then(|record| record.schema.clone());
         let created = self.record.is_some_and(|record| record.table_created);
         let as_it_is = |schema| Reconciled { schema, added: Vec::new() };
@@ -263,7 +261,9 @@ impl Rows {
     fn tell(self, report: &mut SampleReport) {
         let line = |((column, message), (rows, file))| ErrorLine { column, message, rows, file };
         let mut errors: Vec<ErrorLine> = self.errors.into_iter().map(line).collect();
-        errors.sort_by(|one, other| (other.rows, &one.column, &one.message).cmp(&(one.rows, &other.column, &other.message)));
+        errors.sort_by(|one, other| {
+            (other.rows, &one.column, &one.message).cmp(&(one.rows, &other.column, &other.message))
+        });
         errors.truncate(KINDS_TOLD);
         (report.rows, report.rows_quarantined, report.errors) = (self.rows, self.rejected, errors);
     }

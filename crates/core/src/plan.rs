@@ -29,18 +29,12 @@ pub enum Fate {
 
 /// Decides about one object of the listing, as scan and claim would. `id`: that of the listed version; `None` if the
 /// ledger does not know the import. `known`: what the ledger has of its key.
-pub fn judge(
-    spec: &ImportSpec,
-    object: &ListedObject,
-    id: Option<ObjectVersionId>,
-    known: &[KnownAccount],
-) -> Fate {
+pub fn judge(spec: &ImportSpec, object: &ListedObject, id: Option<ObjectVersionId>, known: &[KnownAccount]) -> Fate {
     if let Some(left) = unselected(spec, object) {
         return Fate::Left(left);
     }
     let listed = known.iter().find(|version| Some(version.id) == id);
-    let another_ingested =
-        known.iter().any(|version| Some(version.id) != id && version.state == "ingested");
+    let another_ingested = known.iter().any(|version| Some(version.id) != id && version.state == "ingested");
     let archived = is_archived(object.storage_class.as_deref());
     if let Some(version) = listed {
         match version.state.as_str() {

@@ -120,7 +120,8 @@ impl Cron {
         let last_year = after.year().checked_add(i16::try_from(MAX_YEARS).ok()?)?;
         let (mut date, mut from) = (after.date(), Some(minute_of_day(after) + 1));
         while date.year() <= last_year {
-            if self.has_month(date) && self.is_day(date)
+            if self.has_month(date)
+                && self.is_day(date)
                 && let Some(time) = self.time_from(from.unwrap_or(0))
             {
                 return TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok();

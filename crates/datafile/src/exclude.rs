@@ -38,9 +38,15 @@ fn pattern(
     let objection = if text.is_empty() {
         ("an empty pattern matches every key: nothing would be imported", "remove it, or say what is to be left out")
     } else if text.starts_with('/') {
-        ("this matches keys that begin with '/' only", "patterns begin behind the bucket and its '/': remove the first '/'")
+        (
+            "this matches keys that begin with '/' only",
+            "patterns begin behind the bucket and its '/': remove the first '/'",
+        )
     } else if text.ends_with(',') {
-        ("a comma belongs to the pattern", "put blanks between patterns, or quotes around one that ends in a comma and '*'")
+        (
+            "a comma belongs to the pattern",
+            "put blanks between patterns, or quotes around one that ends in a comma and '*'",
+        )
     } else {
         return Some(Spanned::new(pattern, *span));
     };

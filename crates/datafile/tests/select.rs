@@ -29,7 +29,10 @@ fn problem(lines: &str) -> (&'static str, usize, String) {
 fn exclusions_are_read_in_all_their_spellings() {
     assert_eq!(patterns(""), Vec::<String>::new());
     assert_eq!(patterns("IMPORT_EXCLUDE tmp/ *.bak"), ["tmp/", "*.bak"]);
-    assert_eq!(patterns("IMPORT_EXCLUDE \"in/a b/*\" # not these\nimport_exclude '{x,y}/**'"), ["in/a b/*", "{x,y}/**"]);
+    assert_eq!(
+        patterns("IMPORT_EXCLUDE \"in/a b/*\" # not these\nimport_exclude '{x,y}/**'"),
+        ["in/a b/*", "{x,y}/**"]
+    );
     assert_eq!(patterns("IMPORT_EXCLUDE >\n    in/tmp\n    s3://bkt/in/old/*.csv\n"), ["in/tmp", "in/old/*.csv"]);
 }
 

@@ -27,7 +27,11 @@ impl Field {
     fn number(self, text: &str) -> Option<u8> {
         let named = || self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if digits { text.parse().ok() } else { named().and_then(|at| u8::try_from(at).ok()).map(|at| at + self.min) };
+        let number = if digits {
+            text.parse().ok()
+        } else {
+            named().and_then(|at| u8::try_from(at).ok()).map(|at| at + self.min)
+        };
         number.filter(|number| (self.min..=self.max).contains(number))
     }
 
@@ -45,10 +49,8 @@ pub(super) fn parse_field(field: Field, text: &str, offset: usize) -> Result<u64
     let mut bits = 0;
     let mut at = offset;
     for item in text.split(',') {
-        bits |= parse_item(field, item).map_err(|why| CronError {
-            offset: at,
-            message: format!("'{item}' is no {}: {why}", field.name),
-        })?;
+        bits |= parse_item(field, item)
+            .map_err(|why| CronError { offset: at, message: format!("'{item}' is no {}: {why}", field.name) })?;
         at += item.len() + 1;
     }
     Ok(bits)
@@ -77,9 +79,11 @@ fn parse_item(field: Field, item: &str) -> Result<u64, String> {
     }
     let step = match step {
         None => 1,
-        Some(text) => text.parse::<u8>().ok().filter(|step| (1..=field.max).contains(step)).ok_or_else(|| {
-            format!("a step is a whole number from 1 to {}", field.max)
-        })?,
+        Some(text) => text
+            .parse::<u8>()
+            .ok()
+            .filter(|step| (1..=field.max).contains(step))
+            .ok_or_else(|| format!("a step is a whole number from 1 to {}", field.max))?,
     };
     Ok((low..=high).step_by(usize::from(step)).fold(0, |bits, number| bits | 1 << number))
 }

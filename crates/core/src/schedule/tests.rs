@@ -38,7 +38,8 @@ fn is_time(text: &str, time: Timestamp) -> bool {
     let weekday = civil.weekday().to_sunday_zero_offset();
     let holds = |index: usize, value: i8| {
         fields[index].split(',').any(|item| {
-            let (range, step) = item.split_once('/').map_or((item, 1), |(range, step)| (range, step.parse().expect("step")));
+            let (range, step) =
+                item.split_once('/').map_or((item, 1), |(range, step)| (range, step.parse().expect("step")));
             let (low, high) = match range.split_once('-') {
                 _ if range == "*" => (if matches!(index, 2 | 3) { 1 } else { 0 }, 99),
                 Some((low, high)) => (low.parse().expect("low"), high.parse().expect("high")),

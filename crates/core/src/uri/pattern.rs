@@ -220,7 +220,10 @@ impl Parser<'_> {
                 (false, _) => low,
             };
             if high < low {
-                return Err(UriError::new(start, format!("the range '{low}-{high}' is empty: write it the other way round")));
+                return Err(UriError::new(
+                    start,
+                    format!("the range '{low}-{high}' is empty: write it the other way round"),
+                ));
             }
             ranges.push((low, high));
         }
@@ -324,7 +327,10 @@ fn matches_tokens(tokens: &[Token], key: &str) -> bool {
         && tail.iter().all(|token| matches!(token, Token::Literal(_)))
     {
         let mut letters = key.chars().rev();
-        return tail.iter().rev().all(|token| matches!(token, Token::Literal(wanted) if letters.next() == Some(*wanted)));
+        return tail
+            .iter()
+            .rev()
+            .all(|token| matches!(token, Token::Literal(wanted) if letters.next() == Some(*wanted)));
     }
     let (mut here, mut next) = (vec![false; tokens.len() + 1], vec![false; tokens.len() + 1]);
     here[0] = true;

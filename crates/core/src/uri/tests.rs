@@ -148,7 +148,9 @@ fn written(nodes: &[Node]) -> String {
         }
         Node::Star => "*".to_owned(),
         Node::Stars => "**".to_owned(),
-        Node::Choice(choices) => format!("{{{}}}", choices.iter().map(|one| written(one)).collect::<Vec<_>>().join(",")),
+        Node::Choice(choices) => {
+            format!("{{{}}}", choices.iter().map(|one| written(one)).collect::<Vec<_>>().join(","))
+        }
     };
     nodes.iter().map(one).collect()
 }
@@ -191,8 +193,11 @@ fn slowly_matches(nodes: &[Node], key: &str) -> bool {
             one.iter().map(|node| if let Node::Letter(letter) = node { Some(*letter) } else { None }).collect();
         // A class of one character is a character.
         match plain {
-            Some(path) => key == path || path.is_empty() || key.starts_with(&format!("{}/", path.trim_end_matches('/')))
-                && key.starts_with(&path),
+            Some(path) => {
+                key == path
+                    || path.is_empty()
+                    || key.starts_with(&format!("{}/", path.trim_end_matches('/'))) && key.starts_with(&path)
+            }
             None => slowly(one, &key.chars().collect::<Vec<_>>(), false),
         }
     })
