@@ -27,8 +27,11 @@ mod status;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use connector_core::error::{ErrorClass, Failure};
+
+use crate::config::folder::named_or_found;
 
 /// Watches S3 buckets and ingests every new CSV, NDJSON and Parquet file exactly once into a Delta Lake table.
 #[derive(Parser)]
@@ -61,8 +64,10 @@ Exit codes:
 /// Where the configuration is.
 #[derive(clap::Args, Clone)]
 struct ConfigFolder {
-    /// The folder with s3-connector.toml, connections/ and datasources/
-    #[arg(long, short, default_value = "config", env = "S3_CONNECTOR_CONFIG")]
+    /// The folder with s3-connector.toml, connections/ and datasources/ [default: config, or, if there is no such folder,
+    /// the current one if it holds .connection or .datasource files]
+    #[arg(long, short, default_value = "", hide_default_value = true, env = "S3_CONNECTOR_CONFIG",
+        value_parser = OsStringValueParser::new().map(named_or_found))]
     config: PathBuf,
 }
 

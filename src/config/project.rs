@@ -39,7 +39,8 @@ pub struct Project {
 }
 
 /// Loads a configuration folder: `s3-connector.toml` (may be absent: then all defaults hold),
-/// `connections/**/*.connection` and `datasources/**/*.datasource`. Hidden files and folders are left out.
+/// `connections/**/*.connection` and `datasources/**/*.datasource`, and those that lie in the folder itself. Hidden files
+/// and folders are left out.
 ///
 /// # Errors
 /// All problems of all files at once, warnings among them.
@@ -47,7 +48,8 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     let mut loader = Loader { around, diagnostics: Vec::new() };
     if !folder.is_dir() {
         let message = format!("there is no configuration folder {}", folder.display());
-        let hint = "the default is config/ in the current directory; name another one on the command line";
+        let hint = "the default is config/ in the current directory, or that directory itself if it holds .connection \
+                    and .datasource files; name another one with --config";
         return Err(Problems { diagnostics: vec![Diagnostic::error("missing_folder", message).hint(hint)] });
     }
     let settings = loader.settings(&folder.join(SETTINGS_FILE));
@@ -68,7 +70,7 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.check_references(&connections, &datasources);
     loader.check_regions(&connections, &settings);
     if datasources.is_empty() {
-        let message = format!("there is no data source in {}", shown(&folder.join("datasources")));
+        let message = format!("there is no data source in {}", shown(folder));
         let diagnostic = Diagnostic::warning("no_data_source", message);
         loader.diagnostics.push(diagnostic.hint("a data source is a file such as datasources/orders.datasource"));
     }
@@ -131,9 +133,12 @@ impl Loader<'_> {
         }
     }
 
-    /// The files of one kind below a folder, by path.
+    /// The files of one kind below a folder, and those that lie beside it, by path.
     fn files(&mut self, folder: &Path, suffix: &str) -> Vec<SourceFile> {
         let mut paths = Vec::new();
+        if let Some(root) = folder.parent() {
+            self.walk(root, suffix, MAX_DEPTH, &mut paths);
+        }
         if folder.is_dir() {
             self.walk(folder, suffix, 0, &mut paths);
         }
@@ -384,7 +389,9 @@ pub fn derive_external_id(secret: &Secret, connection: &str) -> String {
 }
 
 /// A path as people read it.
+/// A path as messages name it.
 fn shown(path: &Path) -> String {
+    let path = path.strip_prefix(".").ok().filter(|rest| rest.components().next().is_some()).unwrap_or(path);
     path.display().to_string().replace('\\', "/")
 }
 

@@ -268,6 +268,19 @@ fn a_folder_or_file_that_cannot_be_read_is_a_problem_and_hidden_ones_are_left_ou
 }
 
 #[test]
+fn datafiles_may_lie_in_the_folder_itself() {
+    let of = |files: &[(&str, &str)]| load_files(files).map(|project| project.imports.len());
+    let flat = [("shop.connection", ROLE), ("a.datasource", IMPORT)];
+    assert_eq!(of(&flat).expect("loads"), 1);
+    let mixed = [("shop.connection", ROLE), ("a.datasource", IMPORT), ("datasources/b.datasource", IMPORT)];
+    assert_eq!(of(&mixed).expect("loads"), 2);
+    let elsewhere = [("shop.connection", ROLE), ("old/a.datasource", IMPORT), ("connections/b.datasource", IMPORT)];
+    assert_eq!(of(&elsewhere).expect("loads"), 0, "other folders are not looked into");
+    let twice = [("shop.connection", ROLE), ("a.datasource", IMPORT), ("datasources/a.datasource", IMPORT)];
+    assert_eq!(codes(&of(&twice).expect_err("refused").diagnostics), ["duplicate_name"]);
+}
+
+#[test]
 fn connections_are_unique_need_a_region_and_do_not_show_their_secrets() {
     let found = load_files(&[
         ("connections/my-shop.connection", "TYPE s3\nS3_SECRET swordfish\nS3_ACCESS_KEY x\n"),

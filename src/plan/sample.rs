@@ -9,6 +9,7 @@ use connector_core::block::{Block, Cause};
 use connector_core::csv::{CsvDialect, CsvSettings};
 use connector_core::error::Failure;
 use connector_core::evolve::{FilePlan, FileShape, Planner};
+use connector_core::guard::NO_ROW_FITS;
 use connector_core::plan::{ErrorLine, FilePreview, ImportPlan, NewColumn, SampleReport, Tally};
 use connector_core::ports::{AddedColumn, ImportRecord, ObjectSource, ReferenceFile};
 use connector_core::preparation::{Reconciled, reconcile};
@@ -94,7 +95,12 @@ impl Sampler<'_> {
             match file.content.rows(Arc::clone(&schema), plan, &dialect, Arc::clone(&reference), self.now) {
                 Ok((blocks, all)) => {
                     complete &= all;
-                    rows.count(&file.key, &schema, &blocks);
+                    let (records, bad) = rows.count(&file.key, &schema, &blocks);
+                    if all && bad > 0 && bad == records {
+                        let message =
+                            format!("the file has the table's columns, but none of its {records} rows fits them");
+                        report.files_quarantined.push(preview(&file.key, NO_ROW_FITS, message));
+                    }
                 }
                 Err(failure) => {
                     complete = false;
@@ -238,10 +244,13 @@ struct Rows {
 }
 
 impl Rows {
-    fn count(&mut self, key: &str, schema: &TableSchema, blocks: &[Block]) {
+    /// Answers with the file's rows, and those of them that do not fit.
+    fn count(&mut self, key: &str, schema: &TableSchema, blocks: &[Block]) -> (u64, u64) {
+        let records = blocks.iter().map(|block| block.records).sum();
+        let rejected = blocks.iter().map(|block| block.rejected.len() as u64).sum();
+        self.rows += records;
+        self.rejected += rejected;
         for block in blocks {
-            self.rows += block.records;
-            self.rejected += block.rejected.len() as u64;
             for row in 0..block.rejected.len() {
                 for error in block.rejected.errors_of(row) {
                     let column = error.column_name(schema).to_owned();
@@ -256,6 +265,7 @@ impl Rows {
                 }
             }
         }
+        (records, rejected)
     }
 
     fn tell(self, report: &mut SampleReport) {

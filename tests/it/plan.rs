@@ -101,6 +101,7 @@ fn a_first_sync_does_what_was_planned() {
     let errors: Vec<(&str, &str)> = plan["sample"]["errors"].as_array().expect("a list").iter().map(of_error).collect();
     assert_eq!(errors, [("in/d.csv", ""), ("in/b.csv", "id")], "{plan:#}");
     assert_eq!(plan["sample"]["files_quarantined"][0]["code"], "no_common_column", "{plan:#}");
+    assert_eq!(plan["sample"]["files_quarantined"][1]["code"], "no_row_fits", "{plan:#}");
     assert_eq!(plan["at_cap"]["seconds"], 60, "{plan:#}");
     assert!(!home.path("data/ledger.sqlite3").exists(), "a plan writes nothing");
     holds(&home, &cloud, &plan, 3);
@@ -206,4 +207,24 @@ fn an_exclusion_that_is_edited_takes_effect_with_the_next_scan_and_is_explained(
     home.datasource_text("orders", SOURCE);
     home.run(cloud.endpoint(), &["run", "--once"]).expect_code(0);
     assert_eq!(home.counts("orders").rows, 2);
+}
+
+#[test]
+fn a_project_that_has_its_files_in_the_current_folder_needs_no_config_folder() {
+    let (home, cloud) = home("");
+    put(&home, "in/a.csv", 1, "id\n1\n");
+    std::fs::rename(home.path("config/connections/shop.connection"), home.path("shop.connection")).expect("moved");
+    std::fs::rename(home.path("config/datasources"), home.path("datasources")).expect("moved");
+    std::fs::remove_dir_all(home.path("config")).expect("removed");
+    assert_eq!(json(&home, &cloud, &["check", "--json"])["imports"][0]["files"], 1);
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(0);
+    assert_eq!(home.counts("orders").rows, 1);
+    let named = home.run(cloud.endpoint(), &["check", "--config", "config"]).expect_code(2);
+    assert!(named.stderr.contains("there is no configuration folder config"), "{}", named.stderr);
+    std::fs::write(home.path("datasources/broken.datasource"), "NOPE\n").expect("a file");
+    let refused = home.run(cloud.endpoint(), &["check"]).expect_code(2);
+    assert!(refused.stderr.contains("--> datasources/broken.datasource:1:1"), "{}", refused.stderr);
+    std::fs::create_dir(home.path("config")).expect("a folder");
+    let empty = home.run(cloud.endpoint(), &["check"]).expect_code(0);
+    assert!(empty.stderr.contains("there is no data source in config"), "{}", empty.stderr);
 }
