@@ -10,7 +10,7 @@ use crate::suggest::nearest;
 const CODE: &str = "bad_schedule";
 const WORDS: [&str; 3] = ["@auto", "@on-demand", "@once"];
 /// What other programs call some expressions.
-const NICKNAMES: [(&str, &str); 8] = [
+const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
     ("@daily", "0 0 * * *"),
     ("@midnight", "0 0 * * *"),
@@ -18,7 +18,6 @@ const NICKNAMES: [(&str, &str); 8] = [
     ("@monthly", "0 0 1 * *"),
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
-    ("@every", "*/5 * * * *"),
 ];
 
 /// Without the directive: on demand. `None` if it is bad, which is reported.
@@ -51,6 +50,7 @@ fn refuse_word(reader: &mut Reader<'_, '_>, value: &Text, span: crate::source::S
     let word = value.value.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     let diagnostic = match NICKNAMES.iter().find(|(nickname, _)| *nickname == word) {
         Some((_, cron)) => diagnostic.hint(format!("write it as a cron expression: {cron}")),
+        None if word == "@every" => diagnostic.hint("write it as a cron expression; each five minutes is */5 * * * *"),
         None => diagnostic.suggest(nearest(&value.value, WORDS)),
     };
     let hint = "a schedule is @auto, @on-demand, or a cron expression of five fields in UTC, such as 0 3 * * *";

@@ -270,7 +270,7 @@ fn each_bad_directive_is_reported_at_its_place() {
 
 #[test]
 fn a_bad_uri_is_reported_at_the_character_that_is_wrong() {
-    for (uri, column) in [("http://x", 19), ("s3://bkt/a[b", 29), ("\"s3://bkt/a[b\"", 30), ("s3://b*t/x", 24)] {
+    for (uri, column) in [("http://x", 19), ("s3://bkt/a[b", 29), ("\"s3://bkt/a[b\"", 30), ("s3://b*t/x", 25)] {
         let found = problems(&format!("IMPORT_CONNECTION_NAME c\nIMPORT_BUCKET_URI {uri}"));
         assert_eq!(found, [("bad_uri", 2, column)], "{uri}");
     }

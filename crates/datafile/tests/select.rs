@@ -73,6 +73,7 @@ fn bad_schedules_are_refused_at_the_field_that_is_wrong() {
         ("*/5 * * *", 17, "here are 4"),
         ("0 0 0 1 1 ?", 27, "here are 6"),
         ("@daily", 17, "write it as a cron expression: 0 0 * * *"),
+        ("@every 5m", 17, "each five minutes is */5 * * * *"),
         ("@atuo", 17, "did you mean '@auto'"),
         ("sometimes", 17, "a schedule is @auto, @on-demand, or a cron expression"),
     ] {

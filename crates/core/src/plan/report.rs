@@ -63,7 +63,8 @@ pub struct SampleReport {
     pub bytes: u64,
     /// Rows of their first blocks that were decoded.
     pub rows: u64,
-    /// Of these, rows that would go to quarantine. Files that would go there as a whole are not among them.
+    /// Of these, rows that would go to quarantine. Files that are not read because their columns do not fit are not among
+    /// them.
     pub rows_quarantined: u64,
     /// Why, most frequent first.
     pub errors: Vec<ErrorLine>,
