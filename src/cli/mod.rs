@@ -15,6 +15,7 @@ mod operation;
 mod output;
 mod plan;
 mod project;
+mod push;
 mod quarantine;
 mod rollback;
 mod run;
@@ -83,6 +84,8 @@ enum Verb {
     Check(check::Check),
     /// Say what the next sync would do: files, columns, quarantine, requests, time. Imports nothing
     Plan(plan::Plan),
+    /// Check the configuration and let it take effect, in the running program or in the data directory
+    Push(push::Push),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
         Verb::Plan(verb) => verb.execute(),
+        Verb::Push(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),

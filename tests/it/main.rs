@@ -63,6 +63,7 @@ mod poison;
 mod power_loss;
 #[cfg(test)]
 mod quarantine;
+mod reload;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]
