@@ -1,6 +1,6 @@
 //! What a data source asks for and a Delta table cannot do: told by `check`, and no reason to refuse anything.
 
-use connector_datafile::{DataSource, Span};
+use connector_datafile::DataSource;
 use serde::Serialize;
 
 /// One wish that is not granted, or not as it is written.
@@ -16,7 +16,10 @@ pub struct Note {
 /// All of them, in the order of the file.
 pub fn of(datasource: &DataSource) -> Vec<Note> {
     let engine = datasource.engine.iter().filter_map(|(name, value)| {
-        let message = of_engine(name, value.value.trim())?;
+        let message = match name.as_str() {
+            "ENGINE_PARTITION_KEY" if datasource.partition.is_some() => return None,
+            _ => of_engine(name, value.value.trim())?,
+        };
         Some(Note { what: name.clone(), value: value.value.clone(), message: message.to_owned() })
     });
     codecs(datasource).into_iter().chain(engine).collect()
@@ -31,7 +34,7 @@ fn of_engine(name: &str, value: &str) -> Option<&'static str> {
             "Null" => "rows are kept: a Delta table does not throw them away",
             _ => "rows are appended as they are: a Delta table neither replaces, sums nor collapses them",
         },
-        "ENGINE_PARTITION_KEY" => return None,
+        "ENGINE_PARTITION_KEY" => "not applied: a Delta table is partitioned by a plain column only",
         "ENGINE_TTL" => "data files are removed once all of their rows have expired; single rows are not",
         "ENGINE_SORTING_KEY" | "ENGINE_PRIMARY_KEY" => "not applied: rows lie in the order in which files are read",
         "ENGINE_SAMPLING_KEY" => "not applied: a Delta table is not sampled by a key",
@@ -40,25 +43,14 @@ fn of_engine(name: &str, value: &str) -> Option<&'static str> {
     })
 }
 
-/// Columns with a codec. The grammar checks codecs and does not keep them.
 fn codecs(datasource: &DataSource) -> Vec<Note> {
     let columns = datasource.columns.as_deref().unwrap_or_default();
-    let ends = columns.iter().skip(1).map(|next| next.name.span.start).chain([usize::MAX]);
-    let notes = columns.iter().zip(ends).filter_map(|(found, end)| {
-        let end = end.min(end_of_block(datasource, found.type_span.end));
-        let clauses = datasource.file.slice(Span::new(found.type_span.end, end));
-        let start = clauses.to_ascii_uppercase().find("CODEC(")?;
-        let value = clauses[start..].trim().trim_end_matches(',').to_owned();
+    let notes = columns.iter().filter_map(|found| {
+        let value = datasource.file.slice(found.codec.as_ref()?.span).to_owned();
         let message = "not applied: data files are compressed with zstd".to_owned();
         Some(Note { what: format!("CODEC of {}", found.column.name), value, message })
     });
     notes.collect()
-}
-
-/// Where the line ends; the last column has nothing behind it.
-fn end_of_block(datasource: &DataSource, from: usize) -> usize {
-    let text = datasource.file.text();
-    text.get(from..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| from + length)
 }
 
 #[cfg(test)]
@@ -84,5 +76,7 @@ mod tests {
         assert!(told[2].contains("in the order in which files are read"), "{told:?}");
         let plain = "ENGINE MergeTree\nENGINE_SORTING_KEY tuple()\nENGINE_PARTITION_KEY \"\"\n";
         assert_eq!(notes(&format!("{schema}{plain}")).len(), 1, "the codec only");
+        let months = notes(&format!("{schema}ENGINE_PARTITION_KEY toYYYYMM(`CODEC`)\n"));
+        assert_eq!(months[1], "ENGINE_PARTITION_KEY: not applied: a Delta table is partitioned by a plain column only");
     }
 }

@@ -1,7 +1,10 @@
 //! The SCHEMA block: `name type [json:$.name] [DEFAULT expression] [CODEC(...)]`, separated by commas.
 
+mod codec;
 mod default;
 mod expressions;
+mod infer;
+mod name;
 
 use connector_core::expr::Expr;
 use connector_core::quarantine::OWN_COLUMNS;
@@ -10,7 +13,6 @@ use connector_core::types::ColumnType;
 
 use crate::default::{Literal, cell};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::directives::{DATASOURCE, is_upper_word};
 use crate::path::{self, JsonPath};
 use crate::source::{Span, Spanned};
 use crate::tokens::{Kind, Token, tokenise};
@@ -21,12 +23,16 @@ use crate::types::{self, Found, TypeDef};
 pub struct ColumnDef {
     /// As written.
     pub name: Spanned<String>,
+    /// That of the name for a column whose type is that of its DEFAULT.
     pub type_span: Span,
     pub path: Option<Spanned<JsonPath>>,
     pub default_span: Option<Span>,
+    /// `CODEC(...)`, in the order in which they are applied; empty if one of them is bad.
+    pub codec: Option<Spanned<Vec<Codec>>>,
     pub column: Column,
 }
 
+pub use codec::Codec;
 pub(crate) use expressions::{Names, place_of};
 
 /// A DEFAULT as written.
@@ -41,20 +47,22 @@ struct Bad;
 /// Reads the lines of a SCHEMA block.
 pub(crate) fn parse(report: &mut Report<'_>, lines: &[Span]) -> Vec<ColumnDef> {
     let tokens = tokenise(report, lines);
-    let mut parser = Parser { tokens: &tokens, at: 0, report };
+    let mut parser = Parser { tokens: &tokens, at: 0, report, untyped: false };
     let mut columns: Vec<ColumnDef> = Vec::new();
+    let mut untyped = Vec::new();
     while parser.at < tokens.len() {
         let before = parser.at;
         match parser.column() {
             Ok(column) => {
                 parser.check_name(&column, &columns);
+                untyped.extend(std::mem::take(&mut parser.untyped).then_some(columns.len()));
                 columns.push(column);
                 parser.separator();
             }
             Err(Bad) => parser.recover(before),
         }
     }
-    expressions::check(report, &mut columns);
+    expressions::check(report, &mut columns, &untyped);
     columns
 }
 
@@ -62,6 +70,8 @@ struct Parser<'a, 'r> {
     tokens: &'a [Token],
     at: usize,
     report: &'a mut Report<'r>,
+    /// Whether the column that was just read has the type of its DEFAULT, which is an expression.
+    untyped: bool,
 }
 
 /// What a column consists of, as far as it has been read.
@@ -72,7 +82,7 @@ struct Parts {
     typed: bool,
     path: Option<Spanned<JsonPath>>,
     default: Option<Spanned<WrittenDefault>>,
-    codec: bool,
+    codec: Option<Spanned<Vec<Codec>>>,
 }
 
 impl Parser<'_, '_> {
@@ -96,14 +106,14 @@ impl Parser<'_, '_> {
         let mut parts = Parts::default();
         while let Some(token) = self.peek().cloned() {
             let continues = is_modifier(&token) || is_path(&token);
-            if token.is_sign(',') || (token.first_on_line && parts.typed && !continues) {
+            let complete = parts.typed || parts.default.is_some();
+            if token.is_sign(',') || (token.first_on_line && complete && !continues) {
                 break;
             }
             self.part(&token, &mut parts)?;
         }
         if !parts.typed {
-            let message = format!("the column {} has no type", name.value);
-            return self.fail("missing_type", name.span, &message, "write a type after the name, such as String");
+            self.type_of_default(&name, &mut parts)?;
         }
         // A type that cannot be used is reported; its column is still checked against the others.
         let usable = parts.ty.is_some();
@@ -123,7 +133,28 @@ impl Parser<'_, '_> {
             nullable: ty.nullable,
             origin: Origin::Declared,
         };
-        Ok(ColumnDef { name, type_span: ty.span, path: parts.path, default_span, column })
+        Ok(ColumnDef { name, type_span: ty.span, path: parts.path, default_span, codec: parts.codec, column })
+    }
+
+    /// A column without a type has that of its DEFAULT: of a literal at once, of an expression when all columns are read.
+    fn type_of_default(&mut self, name: &Spanned<String>, parts: &mut Parts) -> Result<(), Bad> {
+        let Some(default) = &parts.default else {
+            let message = format!("the column {} has no type", name.value);
+            return self.fail("missing_type", name.span, &message, "write a type after the name, such as String");
+        };
+        let ty = match &default.value {
+            WrittenDefault::Literal(literal) => infer::type_of(literal),
+            WrittenDefault::Expression(_) => {
+                self.untyped = true;
+                Some(ColumnType::String)
+            }
+        };
+        let Some(ty) = ty else {
+            let message = format!("the column {} has no type, and its DEFAULT does not say which", name.value);
+            return self.fail("missing_type", name.span, &message, "write a type after the name, such as String");
+        };
+        parts.ty = Some(TypeDef { ty, nullable: false, span: name.span });
+        Ok(())
     }
 
     fn column_default(&mut self, default: Spanned<WrittenDefault>, ty: &TypeDef) -> Option<ColumnDefault> {
@@ -140,37 +171,6 @@ impl Parser<'_, '_> {
         cell.map(ColumnDefault::Literal)
     }
 
-    fn name(&mut self) -> Result<Spanned<String>, Bad> {
-        let Some(token) = self.take() else { return Err(Bad) };
-        let next_is_value = self.peek().is_some_and(|next| !next.first_on_line && next.is_sign('"'));
-        match token.kind {
-            Kind::Word(word) if is_upper_word(&word) && DATASOURCE.find(&word).is_some() && next_is_value => {
-                let message = format!("the directive {word} stands inside the SCHEMA block");
-                self.fail("indented_directive", token.span, &message, "a directive begins at the start of its line")
-            }
-            Kind::Word(word)
-                if word.eq_ignore_ascii_case("INDEX")
-                    && self.peek().is_some_and(|next| !next.first_on_line && !next.is_sign(','))
-                    && self.tokens.get(self.at + 1).is_some_and(|next| matches!(next.kind, Kind::Word(_))) =>
-            {
-                self.fail("index_in_schema", token.span, "INDEX cannot be used in SCHEMA", "use the INDEXES directive")
-            }
-            Kind::BackQuoted(path) if path.starts_with("json:") => {
-                self.fail("name_expected", token.span, "a column begins with its name", "put the name before its path")
-            }
-            Kind::Word(name) | Kind::BackQuoted(name) if !name.is_empty() => Ok(Spanned::new(name, token.span)),
-            Kind::Sign(',') => self.fail("name_expected", token.span, "a column is missing here", "remove the ','"),
-            Kind::Number(_) => {
-                let hint = "put back-quotes around a name that begins with a digit";
-                self.fail("name_expected", token.span, "a column begins with its name", hint)
-            }
-            _ => {
-                let hint = "a name is letters, digits and '_', or anything between back-quotes";
-                self.fail("name_expected", token.span, "a column begins with its name", hint)
-            }
-        }
-    }
-
     fn part(&mut self, token: &Token, parts: &mut Parts) -> Result<(), Bad> {
         match &token.kind {
             Kind::BackQuoted(path) if path.starts_with("json:") => {
@@ -181,7 +181,7 @@ impl Parser<'_, '_> {
                 parts.path = Some(Spanned::new(self.path(path, token.span)?, token.span));
                 Ok(())
             }
-            Kind::Word(word) if is_modifier(token) && (parts.typed || token.is_word("DEFAULT")) => {
+            Kind::Word(word) if is_modifier(token) => {
                 self.at += 1;
                 self.modifier(&word.to_ascii_uppercase(), token.span, parts)
             }
@@ -203,7 +203,7 @@ impl Parser<'_, '_> {
 
     fn modifier(&mut self, word: &str, span: Span, parts: &mut Parts) -> Result<(), Bad> {
         match word {
-            "DEFAULT" if parts.codec => {
+            "DEFAULT" if parts.codec.is_some() => {
                 self.fail("default_after_codec", span, "DEFAULT stands after CODEC", "put DEFAULT before CODEC")
             }
             "DEFAULT" if parts.default.is_some() => {
@@ -213,10 +213,25 @@ impl Parser<'_, '_> {
                 parts.default = Some(self.default(span)?);
                 Ok(())
             }
-            "CODEC" => {
-                parts.codec = true;
-                self.parenthesised(span)
+            "CODEC" if !parts.typed && parts.default.is_none() => {
+                self.fail("bad_codec", span, "CODEC stands before the type", "put the type behind the name")
             }
+            "CODEC" if parts.codec.is_some() => self.fail(
+                "bad_codec",
+                span,
+                "the column has two CODECs",
+                "write all codecs into one, such as CODEC(Delta, ZSTD)",
+            ),
+            "CODEC" => {
+                parts.codec = Some(self.codec(span)?);
+                Ok(())
+            }
+            "COMMENT" => self.fail(
+                "column_comment",
+                span,
+                "a column cannot have a COMMENT",
+                "write it as '-- text' at the end of the line",
+            ),
             "NULL" => self.fail("bare_null", span, "NULL is not part of a column", "write the type as Nullable(...)"),
             "NOT" => {
                 self.fail("bare_null", span, "NOT NULL is not part of a column", "columns are not null by themselves")
@@ -227,21 +242,6 @@ impl Parser<'_, '_> {
                 self.fail("computed_column", span, &message, "declare a plain column, or remove this one")
             }
         }
-    }
-
-    fn parenthesised(&mut self, keyword: Span) -> Result<(), Bad> {
-        let mut depth = 0;
-        while let Some(token) = self.take() {
-            depth += i32::from(token.is_sign('(')) - i32::from(token.is_sign(')'));
-            if depth == 0 {
-                break;
-            }
-        }
-        let last_closes = self.at.checked_sub(1).is_some_and(|last| self.tokens[last].is_sign(')'));
-        if depth == 0 && last_closes {
-            return Ok(());
-        }
-        self.fail("bad_codec", keyword, "CODEC needs its arguments in parentheses", "such as CODEC(ZSTD(1))")
     }
 
     fn path(&mut self, text: &str, span: Span) -> Result<JsonPath, Bad> {
@@ -262,12 +262,16 @@ impl Parser<'_, '_> {
             return;
         }
         let end = self.tokens[self.at - 1].span.end;
-        // Nothing but a comment can stand there; it has been reported, and may have swallowed the comma.
-        if !self.report.source.slice(Span::new(end, next.span.start)).trim().is_empty() {
+        // Nothing but a comment can stand there, and it may have swallowed the comma.
+        let between = self.report.source.slice(Span::new(end, next.span.start));
+        let behind = between.lines().next().unwrap_or_default().trim();
+        if !behind.is_empty() && !behind.starts_with("--") {
             return;
         }
+        let in_comment = behind.contains(',');
+        let hint = if in_comment { "put the ',' in front of the comment" } else { "columns are separated by ','" };
         let diagnostic = Diagnostic::error("missing_comma", "a ',' is missing between two columns").label("here");
-        self.report.push(diagnostic.hint("columns are separated by ','"), Span::at(end));
+        self.report.push(diagnostic.hint(hint), Span::at(end));
     }
 
     /// Goes on with the next column: behind the next ',' outside parentheses, or at the start of the next line.
@@ -320,5 +324,7 @@ fn is_path(token: &Token) -> bool {
 }
 
 fn is_modifier(token: &Token) -> bool {
-    ["DEFAULT", "CODEC", "MATERIALIZED", "ALIAS", "TTL", "NULL", "NOT"].iter().any(|word| token.is_word(word))
+    const WORDS: [&str; 9] =
+        ["DEFAULT", "CODEC", "MATERIALIZED", "ALIAS", "EPHEMERAL", "TTL", "NULL", "NOT", "COMMENT"];
+    WORDS.iter().any(|word| token.is_word(word))
 }

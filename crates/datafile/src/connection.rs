@@ -85,7 +85,11 @@ fn secret_spans(source: &SourceFile, document: &Document) -> Vec<Span> {
         is_secret(name) || (name == "S3_ENDPOINT" && has_user(directive))
     };
     let named = document.directives.iter().filter(hides);
-    named.chain(&document.others).flat_map(|directive| plain_spans(source, directive)).collect()
+    named
+        .chain(&document.ignored)
+        .chain(&document.others)
+        .flat_map(|directive| plain_spans(source, directive))
+        .collect()
 }
 
 /// The body of a directive without its `{{ tb_secret("NAME") }}`, which is no secret unless it has a default.

@@ -13,13 +13,14 @@ use jiff::tz::TimeZone;
 use crate::column::{self, ColumnDef};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::DATASOURCE;
-use crate::lexer::Body;
+use crate::engine::TableEngine;
+use crate::extras::Extras;
 use crate::path::JsonPath;
 use crate::reader::{Reader, Text, place_in};
 use crate::secrets::Secrets;
 use crate::source::{SourceFile, Span, Spanned};
 use crate::suggest::nearest;
-use crate::{csv, document, engine, exclude, schedule};
+use crate::{csv, document, engine, exclude, extras, schedule};
 
 /// A data source as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,12 @@ pub struct DataSource {
     pub engine: Vec<(String, Spanned<String>)>,
     /// `ENGINE_PARTITION_KEY`: the name of a declared column in the table.
     pub partition: Option<String>,
+    /// The engine with the columns and settings that are its own. A Delta table applies none of it.
+    pub table_engine: TableEngine,
     /// `ENGINE_TTL`, with the names that columns have in the table.
     pub ttl: Option<Expr>,
+    /// What is read and checked, and not used.
+    pub extras: Extras,
     /// Whether there is any `IMPORT_*` directive.
     pub declares_import: bool,
     /// `IMPORT_CONNECTION_NAME`, known even if the rest of the import is bad.
@@ -74,6 +79,7 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
     let description = reader.prose("DESCRIPTION");
     let mut columns = columns(&mut reader);
     let engine = engine::read(&mut reader, columns.as_deref());
+    let extras = extras::read(&mut reader, columns.as_deref());
     let connection = reader.text("IMPORT_CONNECTION_NAME").map(|name| name.map(|name| connection_name(&name.value)));
     let first_import = document.directives.iter().find(|directive| directive.name.value.starts_with("IMPORT_"));
     let import = first_import.and_then(|first| import(&mut reader, connection.clone(), first.name.span));
@@ -87,6 +93,8 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
         engine: engine.settings,
         partition: engine.partition,
         ttl: engine.ttl,
+        table_engine: engine.table,
+        extras,
         declares_import: first_import.is_some(),
         connection,
         import,
@@ -116,18 +124,15 @@ fn check_name(reader: &mut Reader<'_, '_>, name: &str) {
 fn columns(reader: &mut Reader<'_, '_>) -> Option<Vec<ColumnDef>> {
     let directive = reader.document.find("SCHEMA")?;
     let span = directive.name.span;
-    let lines = match &directive.body {
-        Body::Block(lines) if !lines.is_empty() => lines.clone(),
-        Body::Block(_) => {
-            reader.error("empty_schema", span, "SCHEMA has no columns", "remove SCHEMA to let the first file decide");
-            return None;
-        }
-        Body::Inline(_) => {
-            let hint = "write 'SCHEMA >', then one column on each line, indented";
-            reader.error("missing_block_mark", span, "SCHEMA is a block", hint);
-            return None;
-        }
+    let Some(lines) = reader.lines(directive) else {
+        let hint = "write 'SCHEMA >', then one column on each line, indented";
+        reader.error("missing_block_mark", span, "SCHEMA is a block", hint);
+        return None;
     };
+    if lines.iter().all(|line| reader.report.source.slice(*line).trim().is_empty()) {
+        reader.error("empty_schema", span, "SCHEMA has no columns", "remove SCHEMA to let the first file decide");
+        return None;
+    }
     Some(column::parse(&mut reader.report, &lines))
 }
 
@@ -309,10 +314,6 @@ fn source(path: &JsonPath, format: Option<Format>) -> Result<String, (&'static s
         }),
         Some(Format::Parquet) => {
             let column = path.without_last_elements();
-            if column.has_elements() {
-                let hint = "take the whole list into a JSON or String column, or use NDJSON files".to_owned();
-                return Err(("a field of each element of a list cannot be taken from Parquet files", hint));
-            }
             Ok(column.only_name().map_or_else(|| column.source(), str::to_owned))
         }
     }

@@ -1,23 +1,89 @@
-//! `ENGINE` and `ENGINE_*`: what a Delta table can make use of, and what it cannot.
+//! `ENGINE` and `ENGINE_*`: what a Delta table can make use of, and what ClickHouse would make of the rest.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `table` | partitions and TTL, which a Delta table has, too |
+//! | `keys`, `parameters`, `settings` | sorting and other keys, the columns of an engine, its settings: checked only |
+//! | `names` | which columns an expression names |
 
-use connector_core::expr::{Expr, POSSIBLE};
-use connector_core::types::ColumnType;
+mod keys;
+pub(crate) mod names;
+mod parameters;
+mod settings;
+mod table;
 
-use crate::column::{ColumnDef, Names, place_of};
+use connector_core::expr::Expr;
+
+use crate::column::ColumnDef;
 use crate::diagnostic::Diagnostic;
-use crate::reader::{Reader, Text, place_in};
+use crate::reader::{Reader, Text};
 use crate::source::{Span, Spanned};
 use crate::suggest::nearest;
 
-const ENGINES: [&str; 7] = [
-    "MergeTree",
-    "ReplacingMergeTree",
-    "SummingMergeTree",
-    "AggregatingMergeTree",
-    "CollapsingMergeTree",
-    "VersionedCollapsingMergeTree",
-    "Null",
-];
+use self::keys::Keys;
+
+/// How ClickHouse merges rows with the same sorting key. A Delta table keeps them all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    #[default]
+    MergeTree,
+    ReplacingMergeTree,
+    SummingMergeTree,
+    AggregatingMergeTree,
+    CollapsingMergeTree,
+    VersionedCollapsingMergeTree,
+    Null,
+}
+
+impl EngineKind {
+    pub const ALL: [Self; 7] = [
+        Self::MergeTree,
+        Self::ReplacingMergeTree,
+        Self::SummingMergeTree,
+        Self::AggregatingMergeTree,
+        Self::CollapsingMergeTree,
+        Self::VersionedCollapsingMergeTree,
+        Self::Null,
+    ];
+
+    /// ClickHouse's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MergeTree => "MergeTree",
+            Self::ReplacingMergeTree => "ReplacingMergeTree",
+            Self::SummingMergeTree => "SummingMergeTree",
+            Self::AggregatingMergeTree => "AggregatingMergeTree",
+            Self::CollapsingMergeTree => "CollapsingMergeTree",
+            Self::VersionedCollapsingMergeTree => "VersionedCollapsingMergeTree",
+            Self::Null => "Null",
+        }
+    }
+
+    /// Whether rows are merged by their sorting key, so that there has to be one.
+    pub fn needs_sorting_key(self) -> bool {
+        matches!(self, Self::ReplacingMergeTree | Self::CollapsingMergeTree | Self::VersionedCollapsingMergeTree)
+    }
+}
+
+/// The engine with the columns and settings that are its own. Columns go by their names in the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableEngine {
+    pub kind: EngineKind,
+    pub ver: Option<String>,
+    pub is_deleted: Option<String>,
+    pub sign: Option<String>,
+    pub version: Option<String>,
+    /// Those that SummingMergeTree adds up; empty means all numbers.
+    pub columns: Vec<String>,
+    /// Names and values as written.
+    pub settings: Vec<(String, String)>,
+}
+
+impl TableEngine {
+    fn allows_nullable_keys(&self) -> bool {
+        self.settings.iter().any(|(name, value)| name == "allow_nullable_key" && value != "0" && value != "false")
+    }
+}
 
 /// The engine settings of a data source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,129 +93,87 @@ pub(crate) struct Engine {
     /// A column, by its name in the table.
     pub(crate) partition: Option<String>,
     pub(crate) ttl: Option<Expr>,
+    pub(crate) table: TableEngine,
 }
 
 /// Reads the settings; those that refer to columns are checked against the declared ones.
 pub(crate) fn read(reader: &mut Reader<'_, '_>, columns: Option<&[ColumnDef]>) -> Engine {
     let document = reader.document;
     let mut engine = Engine::default();
+    let mut given: Vec<(String, Spanned<Text>)> = Vec::new();
     for directive in &document.directives {
         let name = &directive.name.value;
         if !name.starts_with("ENGINE") {
             continue;
         }
         let Some(value) = reader.expression(name) else { continue };
-        match name.as_str() {
-            "ENGINE" => check_engine(reader, &value),
-            "ENGINE_PARTITION_KEY" => engine.partition = partition(reader, &value, columns),
-            "ENGINE_TTL" => engine.ttl = ttl(reader, &value, columns),
-            _ => {}
+        engine.settings.push((name.clone(), value.clone().map(|text| text.value)));
+        // An empty value is as good as none.
+        if !value.value.value.trim().is_empty() {
+            given.push((name.clone(), value));
         }
-        engine.settings.push((name.clone(), value.map(|text| text.value)));
+    }
+    let find = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+    engine.partition = find("ENGINE_PARTITION_KEY").and_then(|value| table::partition(reader, value, columns));
+    engine.ttl = find("ENGINE_TTL").and_then(|value| table::ttl(reader, value, columns));
+    if let Some(value) = find("ENGINE_SETTINGS") {
+        engine.table.settings = settings::read(reader, value);
+    }
+    let written = match find("ENGINE") {
+        Some(value) => kind(reader, value),
+        None => Some(Written { kind: EngineKind::default(), arguments: Vec::new(), span: Span::at(0) }),
+    };
+    if let Some(written) = &written {
+        parameters::read(reader, written, &given, columns, &mut engine.table);
+    }
+    let of = |name: &str| find(name).cloned();
+    let keys = Keys {
+        sorting: of("ENGINE_SORTING_KEY"),
+        primary: of("ENGINE_PRIMARY_KEY"),
+        sampling: of("ENGINE_SAMPLING_KEY"),
+        columns,
+        engine: &engine.table,
+    };
+    keys.check(reader);
+    if let Some(written) = written.filter(|written| written.kind.needs_sorting_key() && !keys.sorts()) {
+        let message = format!("{} needs a sorting key", written.kind.name());
+        let hint = "add a line such as ENGINE_SORTING_KEY \"id\", with the columns that make a row the same row";
+        reader.error("missing_sorting_key", written.span, message, hint);
     }
     engine
 }
 
-fn check_engine(reader: &mut Reader<'_, '_>, value: &Spanned<Text>) {
-    let word = value.value.value.split('(').next().unwrap_or_default().trim();
-    if ENGINES.contains(&word) {
-        return;
-    }
-    let diagnostic = Diagnostic::error("unknown_engine", format!("{} is not an engine", value.value.shown()));
-    let diagnostic = match nearest(word, ENGINES) {
-        Some(near) => diagnostic.suggest(Some(near)),
-        None => diagnostic.hint(format!("engines are {}", ENGINES.join(", "))),
-    };
-    reader.report.push(diagnostic, value.span);
+/// `ENGINE`, taken apart.
+struct Written {
+    kind: EngineKind,
+    /// What stands between the parentheses.
+    arguments: Vec<String>,
+    span: Span,
 }
 
-const PARTITION_HINT: &str = "name one plain column of SCHEMA, such as a Date; for the month of a time, declare a \
-                              column that holds it";
-
-/// The column by which the table is partitioned; `tuple()` and nothing mean none.
-fn partition(reader: &mut Reader<'_, '_>, value: &Spanned<Text>, columns: Option<&[ColumnDef]>) -> Option<String> {
+/// The engine and its arguments: `Name`, `Name()` or `Name(column, ...)`.
+fn kind(reader: &mut Reader<'_, '_>, value: &Spanned<Text>) -> Option<Written> {
     let (text, span) = (value.value.value.trim(), value.span);
-    if text.is_empty() || text.replace(' ', "").eq_ignore_ascii_case("tuple()") {
+    let (word, rest) = text.split_at(text.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(text.len()));
+    let Some(kind) = EngineKind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(word)) else {
+        let diagnostic = Diagnostic::error("unknown_engine", format!("{} is not an engine", value.value.shown()));
+        let names = EngineKind::ALL.map(EngineKind::name);
+        let diagnostic = match nearest(word, names) {
+            Some(near) => diagnostic.suggest(Some(near)),
+            None => diagnostic.hint(format!("engines are {}", names.join(", "))),
+        };
+        reader.report.push(diagnostic, span);
         return None;
+    };
+    let rest = rest.trim();
+    if rest.is_empty() {
+        return Some(Written { kind, arguments: Vec::new(), span });
     }
-    let written = match Expr::parse(text) {
-        Ok(Expr::Column(name)) => name,
-        Ok(_) | Err(_) => {
-            let message = format!("a table cannot be partitioned by {}", value.value.shown());
-            reader.error("unsupported_partition", span, message, PARTITION_HINT);
-            return None;
-        }
-    };
-    let Some(columns) = columns else {
-        let message = "a table without SCHEMA cannot be partitioned";
-        reader.error("unsupported_partition", span, message, "declare the columns in SCHEMA, or remove the line");
+    let Some(inside) = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else {
+        let message = format!("there is more behind the engine {}", kind.name());
+        let hint = "keys, TTL and settings have directives of their own, such as ENGINE_SORTING_KEY \"id\"";
+        reader.error("bad_engine", span, message, hint);
         return None;
     };
-    let names = Names::of(columns);
-    let Some(name) = names.find(&written).map(str::to_owned) else {
-        reader.report.push(names.unknown(&written), span);
-        return None;
-    };
-    let column = &columns.iter().find(|found| found.column.name == name)?.column;
-    let unfit = match &column.ty {
-        ColumnType::Array { .. } | ColumnType::Float32 | ColumnType::Float64 | ColumnType::Json => {
-            format!("is {}", column.ty)
-        }
-        _ if column.nullable => "is Nullable".to_owned(),
-        _ => return Some(name),
-    };
-    let message = format!("the column {name} {unfit}, by which a table cannot be partitioned");
-    let hint = "a partition column is a number, a text, a date, a time or a Bool, and not Nullable";
-    reader.error("unsupported_partition", span, message, hint);
-    None
-}
-
-fn ttl(reader: &mut Reader<'_, '_>, value: &Spanned<Text>, columns: Option<&[ColumnDef]>) -> Option<Expr> {
-    let (text, span) = (&value.value, value.span);
-    if text.value.trim().is_empty() {
-        return None;
-    }
-    let expression = match Expr::parse(&text.value) {
-        Ok(expression) => expression,
-        Err(error) => {
-            let place = place_in(reader.report.source, span, text, error.offset);
-            let message = format!("this TTL is not possible: {}", error.message);
-            reader.error("bad_ttl", place, message, POSSIBLE);
-            return None;
-        }
-    };
-    let expression = match columns {
-        Some(columns) => check_ttl(reader, expression, columns, span)?,
-        None => expression,
-    };
-    if expression.columns().is_empty() {
-        let hint = "such as toDate(placed_at) + toIntervalDay(60)";
-        reader.error("bad_ttl", span, "the TTL depends on no column, so that all rows would expire at once", hint);
-        return None;
-    }
-    Some(expression)
-}
-
-fn check_ttl(reader: &mut Reader<'_, '_>, expression: Expr, columns: &[ColumnDef], span: Span) -> Option<Expr> {
-    let names = Names::of(columns);
-    let expression = match names.resolve(expression) {
-        Ok(expression) => expression,
-        Err(name) => {
-            let place = place_of(reader.report.source.slice(span), &name, span);
-            reader.report.push(names.unknown(&name), place);
-            return None;
-        }
-    };
-    // A column whose type is not known would bring a second complaint about the first.
-    if reader.report.has_bad_types() {
-        return None;
-    }
-    let table: Vec<_> = columns.iter().map(|found| found.column.clone()).collect();
-    let message = match expression.result(&table) {
-        Ok(ColumnType::Date | ColumnType::DateTime) => return Some(expression),
-        Ok(other) => format!("the TTL is {other}, not a Date or DateTime"),
-        Err(message) => format!("this TTL is not possible: {message}"),
-    };
-    reader.error("bad_ttl", span, message, "such as toDate(placed_at) + toIntervalDay(60)");
-    None
+    Some(Written { kind, arguments: names::split(inside).into_iter().map(str::to_owned).collect(), span })
 }

@@ -18,7 +18,7 @@
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
 //! | `schedule`, `exclude` | when an import works, which keys it leaves out |
-//! | [`datasource`], [`engine`], [`csv`], [`connection`] | the two kinds of file |
+//! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
 
 pub mod column;
 pub mod connection;
@@ -30,6 +30,8 @@ pub mod directives;
 pub mod document;
 pub mod engine;
 mod exclude;
+pub mod extras;
+pub mod indexes;
 pub mod lexer;
 pub mod path;
 pub mod reader;
@@ -40,8 +42,11 @@ pub mod suggest;
 mod tokens;
 pub mod types;
 
+pub use column::{Codec, ColumnDef};
 pub use connection::{AccessDef, Connection, parse_connection};
 pub use datasource::{DataSource, Import, parse_datasource};
 pub use diagnostic::{Colour, Diagnostic, Place, Problems, Severity, render};
+pub use engine::{EngineKind, TableEngine};
+pub use extras::Extras;
 pub use secrets::Secrets;
 pub use source::{SourceFile, Span, Spanned};

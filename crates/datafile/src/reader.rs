@@ -112,6 +112,20 @@ impl Reader<'_, '_> {
         Some(Spanned::new(value, span))
     }
 
+    /// The lines of a block, or what stands between the quotes of the one value on the line; `None` for anything else.
+    pub fn lines(&self, directive: &RawDirective) -> Option<Vec<Span>> {
+        match &directive.body {
+            Body::Block(lines) => Some(lines.clone()),
+            Body::Inline(words) => {
+                let [Word { span, .. }] = words.as_slice() else { return None };
+                let text = self.report.source.slice(*span);
+                let quoted = text.len() >= 2
+                    && ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote));
+                quoted.then(|| vec![Span::new(span.start + 1, span.end - 1)])
+            }
+        }
+    }
+
     fn value_words(&mut self, directive: &RawDirective) -> Vec<Word> {
         match &directive.body {
             Body::Inline(words) => words.clone(),
@@ -163,6 +177,15 @@ impl Reader<'_, '_> {
     }
 }
 
+/// A word without its quotes, secrets by nothing but their names.
+pub(crate) fn written(word: &Word) -> String {
+    let text = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Template(_) => "{{...}}".to_owned(),
+    };
+    word.parts.iter().map(text).collect()
+}
+
 /// The character of a value that is wrong, if the value stands in the file letter by letter; else all of it.
 pub(crate) fn place_in(source: &SourceFile, span: Span, value: &Text, offset: usize) -> Span {
     let written = source.slice(span);
@@ -208,7 +231,8 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     text[1..].split_once(quote)
 }
 
-fn dedent(lines: &[&str]) -> String {
+/// The lines without the indentation that they share, and without blank ones around them.
+pub(crate) fn dedent(lines: &[&str]) -> String {
     let indent = |line: &&str| line.len() - line.trim_start().len();
     let common = lines.iter().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
     let dedented: Vec<&str> = lines.iter().map(|line| line.get(common..).unwrap_or("").trim_end()).collect();

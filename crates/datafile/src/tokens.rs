@@ -3,7 +3,7 @@
 use connector_core::expr::unescape;
 
 use crate::diagnostic::{Diagnostic, Report};
-use crate::source::Span;
+use crate::source::{SourceFile, Span};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -36,7 +36,19 @@ impl Token {
     }
 }
 
-/// Splits the lines of a block into tokens.
+/// The text from the first of the tokens to the last, with blanks for everything between them, such as comments.
+pub(crate) fn text_of(source: &SourceFile, tokens: &[Token]) -> String {
+    let mut text = String::new();
+    let mut end = tokens.first().map_or(0, |first| first.span.start);
+    for token in tokens {
+        text.extend(std::iter::repeat_n(' ', token.span.start - end));
+        text.push_str(source.slice(token.span));
+        end = token.span.end;
+    }
+    text
+}
+
+/// Splits the lines of a block into tokens. `-- text` is a comment wherever it stands, `# text` on a line of its own.
 pub(crate) fn tokenise(report: &mut Report<'_>, lines: &[Span]) -> Vec<Token> {
     let mut tokens = Vec::new();
     for line in lines {
@@ -61,10 +73,15 @@ impl Scan<'_> {
         let rest = self.text[self.at..].trim_start();
         self.at = self.text.len() - rest.len();
         let first = rest.chars().next()?;
-        if first == '#' || ["--", "//", "/*"].iter().any(|mark| rest.starts_with(mark)) {
+        let alone = self.text[..self.at].trim().is_empty();
+        if rest.starts_with("--") || (first == '#' && alone) {
+            self.at = self.text.len();
+            return None;
+        }
+        if first == '#' || ["//", "/*"].iter().any(|mark| rest.starts_with(mark)) {
             report.push(
-                Diagnostic::error("comment_in_block", "a comment cannot stand behind or between columns")
-                    .hint("put it on a line of its own that begins with '#', without spaces in front"),
+                Diagnostic::error("comment_in_block", "this is no comment here")
+                    .hint("a comment begins with '--', or stands on a line of its own that begins with '#'"),
                 Span::new(self.base + self.at, self.base + self.text.len()),
             );
             self.at = self.text.len();

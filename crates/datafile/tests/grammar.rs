@@ -237,16 +237,10 @@ fn the_format_decides_where_columns_are_found() {
     assert_eq!(sources("a Int8, b Int8", "IMPORT_FORMAT csv\nIMPORT_CSV_HEADER false"), ["column_1", "column_2"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_CSV_HEADER true"), ["a", "b"]);
     let lists =
-        "a Array(Int8) `json:$.a[:]`, b Array(Int8) `json:$.b.c[:]`, c Int8 `json:$['x.y']`, d Int8 `json:$['x.y'].z`";
-    assert_eq!(sources(lists, "IMPORT_FORMAT parquet"), ["a", "b.c", "x.y", "['x.y'].z"]);
-    assert_eq!(sources(lists, "IMPORT_FORMAT ndjson"), ["a[:]", "b.c[:]", "['x.y']", "['x.y'].z"]);
-    refused(
-        &[(
-            "a Array(Int8) `json:$.b[:].c`",
-            "error: a field of each element of a list cannot be taken from Parquet files @2:19+15 | take the whole list",
-        )],
-        |schema| with_import(schema, "IMPORT_FORMAT parquet"),
-    );
+        "a Array(Int8) `json:$.a[:]`, b Array(Int8) `json:$.b.c[:]`, c Int8 `json:$['x.y']`, d Int8 `json:$['x.y'].z`, \
+         e Array(Int8) `json:$.e[:].f`";
+    assert_eq!(sources(lists, "IMPORT_FORMAT parquet"), ["a", "b.c", "x.y", "['x.y'].z", "e[:].f"]);
+    assert_eq!(sources(lists, "IMPORT_FORMAT ndjson"), ["a[:]", "b.c[:]", "['x.y']", "['x.y'].z", "e[:].f"]);
     assert_eq!(sources("a JSON `json:$`", "IMPORT_FORMAT ndjson"), ["$"]);
     refused(
         &[
@@ -392,8 +386,17 @@ fn a_table_is_partitioned_by_one_plain_column() {
         "name one plain column of SCHEMA, such as a Date; for the month of a time, declare a column that holds it";
     let fit = "a partition column is a number, a text, a date, a time or a Bool, and not Nullable";
     for (key, expected) in [
-        ("toYYYYMM(day)", format!("error: a table cannot be partitioned by 'toYYYYMM(day)' @4:22+13 | {hint}")),
-        ("\"id, day\"", format!("error: a table cannot be partitioned by 'id, day' @4:22+9 | {hint}")),
+        (
+            "toYYYYMM(day)",
+            format!(
+                "warning: the table is not partitioned by 'toYYYYMM(day)': only by a plain column @4:22+13 | {hint}"
+            ),
+        ),
+        (
+            "\"id, day\"",
+            format!("warning: the table is not partitioned by 'id, day': only by a plain column @4:22+9 | {hint}"),
+        ),
+        ("toYYYYMM(dya)", "error: there is no column 'dya' in SCHEMA @4:31+3 | did you mean 'day'?".to_owned()),
         ("note", format!("error: the column note is Nullable, by which a table cannot be partitioned @4:22+4 | {fit}")),
         (
             "tags",
@@ -453,8 +456,8 @@ fn a_path_leads_nowhere_in_files_without_a_header() {
 }
 
 #[test]
-fn a_comment_behind_a_column_is_one_problem_that_says_where_comments_stand() {
-    for mark in ["-- x", "# x", "// x, y", "/* x */"] {
+fn what_looks_like_a_comment_and_is_none_is_one_problem_that_says_where_comments_stand() {
+    for mark in ["# x", "// x, y", "/* x */"] {
         for line in [format!("a Int8, {mark}\n    b Int8"), format!("a Int8 {mark}\n    , b Int8")] {
             let text = in_schema(&line);
             let (_, problems) = parse(&text);
@@ -466,4 +469,102 @@ fn a_comment_behind_a_column_is_one_problem_that_says_where_comments_stand() {
         let codes: Vec<&str> = parse(&swallowed).1.iter().map(|problem| problem.code).collect();
         assert_eq!(codes, ["comment_in_block"], "the comma is in the comment: {swallowed}");
     }
+}
+
+#[test]
+fn comments_in_a_schema_change_nothing() {
+    let plain = parse(&in_schema("a Date DEFAULT b\n + toIntervalDay(1),\n `c--d` String `json:$.x--y`,\n b Date"));
+    let text = "# first\n    -- second\n    a Date DEFAULT b -- a quote ' here\n        # it's between\n        \
+                + toIntervalDay(1), -- third, with a comma\n# fourth\n    `c--d` String `json:$.x--y`,--fifth\n    b Date -- sixth";
+    let commented = parse(&in_schema(text));
+    let columns =
+        |found: &DataSource| -> Vec<_> { found.columns.iter().flatten().map(|found| found.column.clone()).collect() };
+    assert_eq!(columns(&commented.0), columns(&plain.0));
+    assert_eq!(columns(&plain.0).len(), 3);
+    let codes = |found: &[Diagnostic]| found.iter().map(|found| found.code).collect::<Vec<_>>();
+    assert_eq!((codes(&commented.1), codes(&plain.1)), (vec!["renamed_column"], vec!["renamed_column"]));
+    refused(
+        &[
+            (
+                "a Int8 -- x,\n    b Int8",
+                "error: a ',' is missing between two columns @2:11+1 | put the ',' in front of the comment",
+            ),
+            ("a Int8 -- x\n    b Int8", "error: a ',' is missing between two columns @2:11+1 | columns are separated"),
+        ],
+        in_schema,
+    );
+}
+
+#[test]
+fn a_column_without_a_type_has_that_of_its_default() {
+    for (text, expected) in [
+        ("a DEFAULT 42", "UInt8 a '42'"),
+        ("a DEFAULT -300", "Int16 a '-300'"),
+        ("a DEFAULT 'x' CODEC(ZSTD)", "String a 'x'"),
+        ("a `json:$.b` DEFAULT true", "Bool b 'true'"),
+        ("a DEFAULT now() `json:$.b`", "DateTime b now()"),
+        ("a DEFAULT now64(3)\n    , b Int8", "DateTime64(3) a now64(3)"),
+        ("a DEFAULT b, b DEFAULT toYYYYMM(c), c DEFAULT today()", "UInt32 a b"),
+        ("a DEFAULT [1, 300]", "Array(UInt16) a '[1,300]'"),
+    ] {
+        assert_eq!(column(text), expected, "{text}");
+    }
+    let nullable = parse(&in_schema("a DEFAULT b, b Nullable(Date)")).0.columns.expect("columns").remove(0).column;
+    assert!(nullable.nullable);
+    refused(
+        &[
+            (
+                "a DEFAULT NULL",
+                "error: the column a has no type, and its DEFAULT does not say which @2:5+1 | write a type",
+            ),
+            ("a DEFAULT toYear(b), b String", "error: the DEFAULT has no type: toYear takes a Date"),
+            ("a DEFAULT b, b DEFAULT a", "error: the DEFAULTs refer to each other in a circle"),
+        ],
+        in_schema,
+    );
+}
+
+#[test]
+fn names_need_back_quotes_only_where_the_reference_wants_them() {
+    for (text, name, table) in [
+        ("first-name String", "first-name", "first_name"),
+        ("a.b String", "a.b", "a_b"),
+        ("1st String", "1st", "_1st"),
+        ("`é ` String", "é ", ""),
+        ("index String", "index", "index"),
+        ("type String", "type", "type"),
+    ] {
+        let columns = parse(&in_schema(text)).0.columns.expect("columns");
+        assert_eq!(columns[0].name.value, name);
+        assert!(table.is_empty() || columns[0].column.name == table, "{text}: {}", columns[0].column.name);
+    }
+}
+
+#[test]
+fn codecs_are_read_with_their_arguments() {
+    let codecs = |text: &str| {
+        let (datasource, found) = parse(&in_schema(text));
+        assert_eq!(found, [], "{text}");
+        let codec = datasource.columns.expect("columns").remove(0).codec.expect("a codec").value;
+        codec.iter().map(|codec| format!("{} {}", codec.name, codec.arguments.join("/"))).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(codecs("a Int8 CODEC(ZSTD)"), "ZSTD ");
+    assert_eq!(codecs("a Int8 codec (Delta(4), ZSTD(1, 24)) `json:$.b`"), "Delta 4, ZSTD 1/24");
+    assert_eq!(codecs("a Int8 DEFAULT 1 CODEC(T64('bit'), LZ4HC(9)), b Int8"), "T64 bit, LZ4HC 9");
+    assert_eq!(codecs("a Int8 CODEC(\n        DoubleDelta -- times\n    )"), "DoubleDelta ");
+    refused(
+        &[
+            ("a Int8 CODEC(zstd)", "error: 'zstd' is not a codec @2:18+4 | did you mean 'ZSTD'?"),
+            (
+                "a Int8 CODEC(LZ4(1))",
+                "error: these are not the arguments of LZ4 @2:18+6 | write LZ4, without arguments",
+            ),
+            (
+                "a Int8 CODEC(ZSTD(x))",
+                "error: these are not the arguments of ZSTD @2:18+7 | write ZSTD or ZSTD(level), with a level from 1 to 22",
+            ),
+            ("a Int8 CODEC(Delta)", "error: Delta makes nothing smaller by itself @2:18+5 | write CODEC(Delta, ZSTD)"),
+        ],
+        in_schema,
+    );
 }

@@ -23,6 +23,16 @@ pub enum Step {
     Each,
 }
 
+impl Step {
+    /// The key, if it leads to one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Each => None,
+        }
+    }
+}
+
 /// A source path. Its [`fmt::Display`] is the canonical spelling, and [`Path::parse`] reads it back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Path {
@@ -91,10 +101,7 @@ impl Path {
 
     /// The keys in front of the first `[:]`.
     pub fn leading_keys(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().map_while(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Each => None,
-        })
+        self.steps.iter().map_while(Step::key)
     }
 
     /// The steps from the first `[:]` on; empty if there is none.

@@ -5,7 +5,7 @@ use connector_core::expr::{Expr, POSSIBLE};
 use super::{Bad, Parser, WrittenDefault, is_modifier, is_path};
 use crate::default::Literal;
 use crate::source::{Span, Spanned};
-use crate::tokens::{Kind, Token};
+use crate::tokens::{Kind, Token, text_of};
 
 const HINT: &str = "write a number, a 'text', true, false, NULL, a list such as [1, 2], or an expression such as now()";
 
@@ -26,7 +26,7 @@ impl Parser<'_, '_> {
         if let Some(literal) = literal(&tokens) {
             return Ok(Spanned::new(WrittenDefault::Literal(literal), span));
         }
-        match Expr::parse(self.report.source.slice(span)) {
+        match Expr::parse(&text_of(self.report.source, &tokens)) {
             Ok(Expr::Literal(text)) => Ok(Spanned::new(WrittenDefault::Literal(Literal::Text(text)), span)),
             Ok(expression) => Ok(Spanned::new(WrittenDefault::Expression(expression), span)),
             Err(error) => {

@@ -48,8 +48,9 @@ impl Names {
     }
 }
 
-/// Checks the expressions of all defaults; a column loses its default if that is bad.
-pub(super) fn check(report: &mut Report<'_>, columns: &mut [ColumnDef]) {
+/// Checks the expressions of all defaults; a column loses its default if that is bad. `untyped`: the columns whose type
+/// is that of their default.
+pub(super) fn check(report: &mut Report<'_>, columns: &mut [ColumnDef], untyped: &[usize]) {
     let names = Names::of(columns);
     for found in columns.iter_mut() {
         let Some(ColumnDefault::Expression(written)) = &found.column.default else { continue };
@@ -66,7 +67,8 @@ pub(super) fn check(report: &mut Report<'_>, columns: &mut [ColumnDef]) {
     if report.has_bad_types() {
         return;
     }
-    let table: Vec<Column> = columns.iter().map(|found| found.column.clone()).collect();
+    infer(report, columns, untyped.to_vec());
+    let table = table(columns);
     for found in columns.iter_mut() {
         let Some(ColumnDefault::Expression(expression)) = &found.column.default else { continue };
         if let Err(message) = expression.check(&table, &found.column.ty) {
@@ -76,12 +78,48 @@ pub(super) fn check(report: &mut Report<'_>, columns: &mut [ColumnDef]) {
             found.column.default = None;
         }
     }
-    while let Err(circle) = expression_order(&columns.iter().map(|found| found.column.clone()).collect::<Vec<_>>()) {
+    while let Err(circle) = expression_order(&self::table(columns)) {
         let found = &mut columns[circle.column];
         let span = found.default_span.unwrap_or(found.name.span);
         let diagnostic = Diagnostic::error("circular_default", circle.message);
         report.push(diagnostic.hint("one of them needs a DEFAULT that does not depend on the others"), span);
         found.column.default = None;
+    }
+}
+
+fn table(columns: &[ColumnDef]) -> Vec<Column> {
+    columns.iter().map(|found| found.column.clone()).collect()
+}
+
+/// Gives columns without a type that of their default, those first that depend on no other such column. Those that
+/// depend on each other in a circle are left for the search for circles.
+fn infer(report: &mut Report<'_>, columns: &mut [ColumnDef], mut untyped: Vec<usize>) {
+    loop {
+        let waits = |at: &usize| {
+            let needed = expression_of(&columns[*at]).map(Expr::columns).unwrap_or_default();
+            untyped.iter().any(|other| needed.contains(&columns[*other].column.name.as_str()))
+        };
+        let Some(ready) = untyped.iter().position(|at| !waits(at)) else { return };
+        let at = untyped.swap_remove(ready);
+        let Some(expression) = expression_of(&columns[at]) else { continue };
+        let nullable = |name: &&str| columns.iter().any(|found| found.column.name == **name && found.column.nullable);
+        let any_nullable = expression.columns().iter().any(nullable);
+        match expression.result(&table(columns)) {
+            Ok(ty) => (columns[at].column.ty, columns[at].column.nullable) = (ty, any_nullable),
+            Err(message) => {
+                let span = columns[at].default_span.unwrap_or(columns[at].name.span);
+                let message = format!("the DEFAULT has no type: {message}");
+                report.push(Diagnostic::error("bad_default", message).hint(POSSIBLE), span);
+                columns[at].column.default = None;
+            }
+        }
+    }
+}
+
+fn expression_of(found: &ColumnDef) -> Option<&Expr> {
+    match &found.column.default {
+        Some(ColumnDefault::Expression(expression)) => Some(expression),
+        Some(ColumnDefault::Literal(_)) | None => None,
     }
 }
 

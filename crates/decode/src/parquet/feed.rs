@@ -1,11 +1,14 @@
-//! Where the values of a table column are in a file: a top-level column, or a field somewhere in a struct.
+//! Where the values of a table column are in a file: a top-level column, a field somewhere in a struct, or a field of
+//! each element of a list.
+
+use std::sync::Arc;
 
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::schema::types::SchemaDescriptor;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::nullif;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use connector_core::block::no_texts;
 use connector_core::compat;
 use connector_core::error::Failure;
@@ -18,58 +21,102 @@ use super::tree::Node;
 use super::values::Values;
 use crate::columns::Built;
 use crate::error::DecodeError;
-use crate::path::Path;
+use crate::path::{Path, Step};
 
-/// The way to a column of a file: which top-level column, and which field of which field of it.
+/// The way to a column of a file: which top-level column, which field of which field of it, and if that is a list,
+/// which field of which field of each of its elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) root: usize,
     fields: Vec<usize>,
+    /// From the elements of the list on; `None` if the column is not what its elements hold.
+    inside: Option<Vec<usize>>,
 }
 
 impl Place {
     pub(super) fn of_root(root: usize) -> Self {
-        Self { root, fields: Vec::new() }
+        Self { root, fields: Vec::new(), inside: None }
     }
 
-    /// The field that a source such as `a.b` leads to. `None` if it is no such path, or leads nowhere in this file, or
-    /// to one of two fields of the same name.
+    /// The field that a source such as `a.b` or `lines[:].sku` leads to. `None` if it is no such path, or leads nowhere
+    /// in this file, or to one of two fields of the same name.
     pub(super) fn of_source(nodes: &[Node], source: &str) -> Option<Self> {
         let path = Path::of_source(source);
-        let keys = path.keys().filter(|keys| keys.len() > 1)?;
-        let only = |nodes: &[Node], key: &str| {
-            let mut found = nodes.iter().enumerate().filter(|(_, node)| node.name == key).map(|(index, _)| index);
-            found.next().filter(|_| found.next().is_none())
-        };
-        let root = only(nodes, keys[0])?;
-        let mut node = &nodes[root];
-        let mut fields = Vec::new();
-        for key in &keys[1..] {
-            let index = only(&node.children, key).filter(|_| matches!(node.stated, DataType::Struct(_)))?;
-            fields.push(index);
-            node = &node.children[index];
+        let keys: Vec<&str> = path.leading_keys().collect();
+        let (first, keys) = keys.split_first()?;
+        let behind = path.into_elements();
+        if keys.is_empty() && behind.is_empty() {
+            return None;
         }
-        Some(Self { root, fields })
+        let root = only(nodes, first)?;
+        let (list, fields) = descend(&nodes[root], keys.iter().copied())?;
+        let inside = match behind.split_first() {
+            None => None,
+            Some((_, steps)) => {
+                let keys: Option<Vec<&str>> = steps.iter().map(Step::key).collect();
+                let element = list.children.first().filter(|_| matches!(list.stated, DataType::List(_)))?;
+                Some(descend(element, keys?.into_iter())?.1)
+            }
+        };
+        Some(Self { root, fields, inside })
     }
 
     /// The column itself.
-    pub(super) fn node<'n>(&self, nodes: &'n [Node]) -> Option<&'n Node> {
-        self.fields.iter().try_fold(nodes.get(self.root)?, |node, index| node.children.get(*index))
+    pub(super) fn node(&self, nodes: &[Node]) -> Option<Node> {
+        let (node, _) = follow(nodes.get(self.root)?, &self.fields)?;
+        let Some(inside) = &self.inside else { return Some(node.clone()) };
+        let (inner, nullable) = follow(node.children.first()?, inside)?;
+        let element = Node { nullable, ..inner.clone() };
+        let stated = DataType::List(Arc::new(Field::new("element", element.stated.clone(), nullable)));
+        Some(Node { stated, children: vec![element], ..node.clone() })
     }
 
     fn walk(&self, batch: &RecordBatch, position: usize) -> Option<ArrayRef> {
-        let mut array = ArrayRef::clone(batch.columns().get(position)?);
-        for index in &self.fields {
-            let outer = array.as_struct_opt()?;
-            let inner = outer.columns().get(*index)?;
-            array = match outer.nulls() {
-                None => ArrayRef::clone(inner),
-                // Where there is no struct, there is no field either.
-                Some(nulls) => nullif(inner, &absent(nulls)).ok()?,
-            };
-        }
-        Some(array)
+        let reached = field_of(batch.columns().get(position)?, &self.fields)?;
+        let Some(inside) = &self.inside else { return Some(reached) };
+        let lists = reached.as_list_opt::<i32>()?;
+        let values = field_of(lists.values(), inside)?;
+        let field = Arc::new(Field::new("element", values.data_type().clone(), true));
+        let lists = ListArray::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned());
+        Some(Arc::new(lists.ok()?))
     }
+}
+
+/// The only one of this name.
+fn only(nodes: &[Node], key: &str) -> Option<usize> {
+    let mut found = nodes.iter().enumerate().filter(|(_, node)| node.name == key).map(|(index, _)| index);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// The field of a field that these names lead to, and the way there.
+fn descend<'n, 'k>(mut node: &'n Node, keys: impl Iterator<Item = &'k str>) -> Option<(&'n Node, Vec<usize>)> {
+    let mut fields = Vec::new();
+    for key in keys {
+        let index = only(&node.children, key).filter(|_| matches!(node.stated, DataType::Struct(_)))?;
+        fields.push(index);
+        node = &node.children[index];
+    }
+    Some((node, fields))
+}
+
+/// The field of a field, and whether it or what it is in may be NULL.
+fn follow<'n>(node: &'n Node, fields: &[usize]) -> Option<(&'n Node, bool)> {
+    fields.iter().try_fold((node, node.nullable), |(node, nullable), index| {
+        let field = node.children.get(*index)?;
+        Some((field, nullable || field.nullable))
+    })
+}
+
+/// The values of a field of a field: where there is no struct, there is no field either.
+fn field_of(array: &ArrayRef, fields: &[usize]) -> Option<ArrayRef> {
+    fields.iter().try_fold(ArrayRef::clone(array), |array, index| {
+        let outer = array.as_struct_opt()?;
+        let inner = outer.columns().get(*index)?;
+        match outer.nulls() {
+            None => Some(ArrayRef::clone(inner)),
+            Some(nulls) => nullif(inner, &absent(nulls)).ok(),
+        }
+    })
 }
 
 fn absent(nulls: &NullBuffer) -> BooleanArray {
@@ -96,7 +143,7 @@ pub(super) struct Read {
 impl Feed {
     /// `column`: what the values are to become; `None` if only whether there are any is asked.
     pub(super) fn new(nodes: &[Node], place: Place, column: Option<&Column>) -> Option<Self> {
-        let node = place.node(nodes)?.clone();
+        let node = place.node(nodes)?;
         let conversion = column.and_then(|column| convert::plan(&node.stated, &column.ty));
         Some(Self { place, node, position: None, seconds: None, conversion })
     }

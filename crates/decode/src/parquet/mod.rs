@@ -102,7 +102,7 @@ impl ParquetFile {
     }
 
     /// As [`ParquetFile::shape`], with one more column for each source of `schema` that leads into a struct of this
-    /// file, such as `a.b`. A top-level column of that very name comes first.
+    /// file or into the elements of a list, such as `a.b` or `lines[:].sku`. A top-level column of that very name comes first.
     pub fn shape_for(&self, schema: &TableSchema) -> FileShape {
         let mut shape = self.shape();
         for column in &schema.columns {
@@ -111,7 +111,7 @@ impl ParquetFile {
                 true => None,
                 false => Place::of_source(&self.nodes, source),
             };
-            if let Some(node) = place.and_then(|place| place.node(&self.nodes).cloned()) {
+            if let Some(node) = place.and_then(|place| place.node(&self.nodes)) {
                 let (ty, stated) = (node.column_type(), Some(node.stated));
                 shape.columns.push(FileColumn { name: source.clone(), ty, stated });
             }

@@ -324,6 +324,64 @@ fn where_a_struct_is_null_its_fields_are() {
     assert_eq!(block.rows.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None]);
 }
 
+/// Orders with lines: the second line of the first lacks its key, the third order has no lines, the fourth no list.
+fn orders() -> ParquetFile {
+    let skus: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("hidden"), None, Some("d")]));
+    let counts: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3, 4]));
+    let of: Fields =
+        [Field::new("sku", DataType::Utf8, true), Field::new("n", DataType::Int32, false)].into_iter().collect();
+    let there = vec![true, false, true, true];
+    let lines = StructArray::new(of.clone(), vec![skus, counts], Some(there.into()));
+    let item = Arc::new(Field::new("item", DataType::Struct(of), true));
+    let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 3, 4, 4, 4].into());
+    let lists = arrow::array::ListArray::new(item, offsets, Arc::new(lines), Some(vec![true, true, true, false].into()));
+    let lists: ArrayRef = Arc::new(lists);
+    let field = Field::new("lines", lists.data_type().clone(), true);
+    let outer: ArrayRef = Arc::new(StructArray::new([field].into_iter().collect(), vec![Arc::clone(&lists)], None));
+    open(write(vec![("lines", lists), ("order", outer)], 10))
+}
+
+#[test]
+fn a_source_may_lead_into_the_elements_of_a_list() {
+    let file = orders();
+    let list = |element, nullable| ColumnType::Array { element: Box::new(element), nullable };
+    let column = |source: &str, ty| Column {
+        source: source.to_owned(),
+        default: Some(connector_core::schema::ColumnDefault::Literal("[]".to_owned())),
+        nullable: false,
+        ..Column::nullable(source.replace(['.', '[', ':', ']'], "_"), ty)
+    };
+    let schema = TableSchema::new(vec![
+        column("lines[:].sku", list(ColumnType::String, true)),
+        column("order.lines[:].n", list(ColumnType::Int64, true)),
+        column("lines[:].n", list(ColumnType::Int64, false)),
+        column("lines[:].none", list(ColumnType::String, true)),
+        column("order[:].lines", list(ColumnType::String, true)),
+        column("lines[:].sku.x", list(ColumnType::String, true)),
+    ]);
+    let shape = file.shape_for(&schema);
+    assert_eq!(shape.names(), ["lines", "order", "lines[:].sku", "order.lines[:].n", "lines[:].n"]);
+    let schema = TableSchema::new(schema.columns[..3].to_vec());
+    let rules = EvolutionRules { evolution: Evolution::Freeze, ..EvolutionRules::default() };
+    let plan = Planner::new(schema.clone(), Vec::new(), None, rules).plan("k", &shape);
+    assert_eq!((plan.causes.len(), &plan.bound.sources[..]), (0, &[Some(2), Some(3), Some(4)][..]));
+    let plan = FilePlan { unknown: Vec::new(), ..plan };
+    let mut blocks =
+        file.blocks(Arc::new(schema), Arc::new(plan), Timestamp::UNIX_EPOCH, 10, usize::MAX).expect("reads");
+    let block = blocks.next().expect("one").expect("reads");
+    check_block(&block);
+    // The first row has an element that is NULL, which the third column does not take.
+    assert_eq!(block.rejected.ordinals, [0]);
+    let lists = |index: usize| {
+        let texts = arrow::compute::cast(block.rows.column(index), &DataType::Utf8).expect("casts");
+        texts.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(lists(0), some(&["[d]", "[]", "[]"]));
+    assert_eq!(lists(1), some(&["[4]", "[]", "[]"]));
+    let rejected = block.rejected.texts.iter().map(|texts| texts.value(0).to_owned()).collect::<Vec<_>>();
+    assert_eq!(rejected, [r#"["a",null,null]"#, "[1,null,3]", "[1,null,3]"]);
+}
+
 fn two_columns() -> ParquetFile {
     let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
     let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, None]));
