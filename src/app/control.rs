@@ -184,7 +184,7 @@ pub fn status_of(
         import: spec.name.clone(),
         connection: spec.connection.name.clone(),
         uri: spec.uri.as_str().to_owned(),
-        schedule: spec.schedule.as_str(),
+        schedule: spec.schedule.to_string(),
         state,
         reason,
         generation,

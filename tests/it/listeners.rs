@@ -116,7 +116,7 @@ fn status(name: &str, state: ImportState) -> ImportStatus {
         import: ImportName::new(name),
         connection: "lake".to_owned(),
         uri: format!("s3://bucket/{name}/*.csv"),
-        schedule: "@auto",
+        schedule: "@auto".to_owned(),
         state,
         reason: None,
         generation: Generation(1),

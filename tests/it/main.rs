@@ -56,6 +56,10 @@ mod mending;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod patterns;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod power_loss;

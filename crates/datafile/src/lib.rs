@@ -17,6 +17,7 @@
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
+//! | `schedule`, `exclude` | when an import works, which keys it leaves out |
 //! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
 //! | [`write`] | new files, as text that is read back as the same values |
 
@@ -29,11 +30,13 @@ pub mod diagnostic;
 pub mod directives;
 pub mod document;
 pub mod engine;
+mod exclude;
 pub mod extras;
 pub mod indexes;
 pub mod lexer;
 pub mod path;
 pub mod reader;
+mod schedule;
 pub mod secrets;
 pub mod source;
 pub mod suggest;
