@@ -3,6 +3,7 @@
 mod backup;
 mod control;
 mod measure;
+mod syncs;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -37,7 +37,7 @@ pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operati
 }
 
 /// Nobody answers at the API, but somebody has the data directory.
-fn in_use(ended: Ended, project: &Project) -> Ended {
+pub(super) fn in_use(ended: Ended, project: &Project) -> Ended {
     match ended {
         Ended::Failed(mut failure) if failure.code == "data_dir_in_use" => {
             let (data_dir, api) = (project.settings.data_dir.display(), project.settings.listen.api);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use connector_core::error::{ErrorClass, Failure};
+use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::spec::ImportSpec;
 use connector_datafile::suggest::nearest;
@@ -32,8 +32,8 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             output::diagnostics(&problems.diagnostics);
             let errors = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
             let noun = if errors == 1 { "problem" } else { "problems" };
-            output::error(&format!("{errors} {noun} in the configuration; nothing was started"));
-            Err(Ended::Told(ErrorClass::Config))
+            let message = format!("{errors} {noun} in the configuration; nothing was started");
+            Err(Failure::config("bad_configuration", message).into())
         }
     }
 }
@@ -47,6 +47,7 @@ pub fn import<'a>(project: &'a Project, name: &str) -> Result<&'a ImportSpec, Fa
     project.imports.iter().find(|spec| spec.name.as_str() == name).ok_or_else(|| {
         let hint = match nearest(name, names()) {
             Some(near) => format!("; did you mean {near}?"),
+            None if project.imports.is_empty() => "; there is none at all".to_owned(),
             None => format!("; there are: {}", names().collect::<Vec<_>>().join(", ")),
         };
         Failure::config("unknown_data_source", format!("there is no data source {name} with an import{hint}"))

@@ -85,8 +85,12 @@ impl Control for Panel {
         Ok(json!({ "done": true }))
     }
 
-    async fn sync(&self, import: &str) -> Result<(), ControlError> {
-        self.command("sync", import)
+    async fn sync(&self, import: &str) -> Result<String, ControlError> {
+        self.command("sync", import).map(|()| "an-id".to_owned())
+    }
+
+    async fn sync_state(&self, import: &str, id: &str) -> Result<Option<Value>, ControlError> {
+        Ok((id == "an-id").then(|| json!({ "id": id, "import": import, "state": "done" })))
     }
 }
 

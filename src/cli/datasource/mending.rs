@@ -26,6 +26,9 @@ pub(super) struct Retry {
     /// The files of this batch, which was rolled back
     #[arg(long)]
     batch: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Retry {
@@ -34,6 +37,10 @@ impl Retry {
         let spec = project::import(&project, &self.datasource)?;
         let parameters = RetryParameters { file: self.file, batch: self.batch };
         let summary = operation::carry_out(&project, spec, Operation::Retry(parameters))?;
+        if self.json {
+            output::document(&summary);
+            return Ok(ExitCode::SUCCESS);
+        }
         let files = summary["files"].as_u64().unwrap_or_default();
         output::line(match files {
             0 => format!("{}: no such file waits or has failed", spec.name),
@@ -42,6 +49,31 @@ impl Retry {
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// Help of `datasource adopt`.
+pub(super) const ADOPT: &str = "\
+For a table whose ledger is lost, or that came from another host: the ledger then knows what the table holds, and nothing
+of it is imported a second time. The program must not run.
+
+Examples:
+  s3-connector datasource adopt orders
+  s3-connector datasource adopt orders --json";
+
+/// Help of `ledger rebuild`.
+pub(in crate::cli) const REBUILD: &str = "\
+For a ledger that is older than its table, such as one that came from a backup.
+
+Examples:
+  s3-connector ledger rebuild orders
+  s3-connector ledger rebuild orders --json";
+
+/// Help of `ledger reread`.
+pub(in crate::cli) const REREAD: &str = "\
+For a table that is older than its ledger, such as one that came from a backup.
+
+Examples:
+  s3-connector ledger reread orders
+  s3-connector ledger reread orders --json";
 
 /// Put ledger and table right, by what the table holds
 #[derive(Args)]
