@@ -60,6 +60,8 @@ mod power_loss;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod s3_mending;
