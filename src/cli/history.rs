@@ -114,7 +114,8 @@ impl History {
             let batch = version.batch.as_ref().map_or(String::new(), |batch| format!(", batch {batch}"));
             output::line(format!("version {} at {}{batch}", version.version, output::time(version.at)));
             for change in &version.changes {
-                let cause = change.key.as_ref().map_or(String::new(), |key| format!("  from {}", output::printable(key)));
+                let cause =
+                    change.key.as_ref().map_or(String::new(), |key| format!("  from {}", output::printable(key)));
                 output::line(format!("    + {} {}{cause}", change.column, change.ty));
             }
         }

@@ -15,6 +15,7 @@ mod once;
 mod operation;
 mod output;
 mod project;
+mod push;
 mod quarantine;
 pub mod reference;
 mod rollback;
@@ -83,6 +84,8 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
+    /// Check the configuration and let it take effect, in the running program or in the data directory
+    Push(push::Push),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -139,6 +142,7 @@ impl Verb {
             Self::Demo(verb) => verb.execute(),
             Self::Devcloud(verb) => verb.execute(),
             Self::Check(verb) => verb.execute(),
+            Self::Push(verb) => verb.execute(),
             Self::Status(verb) => verb.execute(),
             Self::History(verb) => verb.execute(),
             Self::Quarantine(verb) => verb.execute(),

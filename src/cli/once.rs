@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
 use super::{Ended, code_of, output, worse};
-use crate::app::App;
+use crate::app::{App, Service};
 use crate::config::Project;
 
 /// The exit code of a process that was interrupted.
@@ -22,7 +22,7 @@ pub(super) async fn run(mut project: Project, io: Handle, json: bool) -> Result<
     let mut signals = StopSignals::listen()?;
     // Nothing but the sync runs: no tick of an import that is done while others are not.
     project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-    let app = App::start(project, io, false).await?;
+    let app = App::start(project, io, Service::None).await?;
     let names: Vec<ImportName> = app.project().imports.iter().map(|spec| spec.name.clone()).collect();
     let syncs = futures::future::join_all(names.iter().map(|name| sync(&app, name)));
     let results = tokio::select! {
@@ -111,8 +111,7 @@ pub(super) fn show(results: &[Synced]) {
     let heading = ["IMPORT", "FILES", "ROWS", "QUARANTINED", "FAILED", "DEFERRED", "TABLE"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for synced in results {
-        let counts =
-            [synced.files, synced.rows, synced.rows_quarantined, synced.files_failed, synced.files_deferred];
+        let counts = [synced.files, synced.rows, synced.rows_quarantined, synced.files_failed, synced.files_deferred];
         let counts = counts.map(|count| count.to_string());
         rows.push([vec![synced.import.clone()], counts.to_vec(), vec![synced.table.clone()]].concat());
     }

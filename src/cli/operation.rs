@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::signals::DRAIN;
 use super::{Ended, output, running, runtime};
-use crate::app::App;
+use crate::app::{App, Service};
 use crate::config::Project;
 use crate::destination::Destinations;
 use crate::operations::{Operation, mend, retry};
@@ -24,7 +24,9 @@ use crate::operations::{Operation, mend, retry};
 pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operation) -> Result<Value, Ended> {
     if let Some(running) = running::find(project) {
         if matches!(operation, Operation::Replay(_)) {
-            output::note("note: the running program goes by the configuration that it was started with");
+            output::note(
+                "note: the running program goes by the configuration that it took last; status tells if it refuses a later one",
+            );
         }
         return Ok(running.operate(spec.name.as_str(), &operation)?);
     }
@@ -42,8 +44,9 @@ pub(super) fn in_use(ended: Ended, project: &Project) -> Ended {
         Ended::Failed(mut failure) if failure.code == "data_dir_in_use" => {
             let (data_dir, api) = (project.settings.data_dir.display(), project.settings.listen.api);
             failure.message = format!(
-                "a program uses the data directory {data_dir} and does not answer at {api}: is it frozen or just starting, \
-                 or does it listen elsewhere (listen.api)?"
+                "a program uses the data directory {data_dir} and does not answer at {api}: try again if it is just starting, \
+                 or give its address if it listens elsewhere (listen.api); if it hangs, end it and start it again with \
+                 s3-connector run, which loses nothing"
             );
             Ended::Failed(failure)
         }
@@ -70,7 +73,7 @@ fn here(mut project: Project, spec: ImportSpec, operation: Operation) -> Result<
         // Nothing but the operation runs: neither other imports, nor ticks of this one.
         project.imports.retain(|other| other.name == spec.name);
         project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-        let app = App::start(project, io, false).await?;
+        let app = App::start(project, io, Service::None).await?;
         let summary = app.operate(&spec, operation).await;
         app.stop(DRAIN).await;
         Ok(summary?)

@@ -18,8 +18,8 @@ use connector_datafile::Diagnostic;
 use connector_datafile::diagnostic::{Colour, render};
 use serde_json::{Value, json};
 
-pub use self::colour::{When, choose};
 use self::colour::{Tone, paint};
+pub use self::colour::{When, choose};
 pub use self::progress::{Bar, Seen};
 use self::table::Layout;
 

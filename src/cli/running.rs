@@ -1,60 +1,83 @@
 //! The running program, asked and told over its API, as far as verbs need it.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::time::Duration;
+mod exchange;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use connector_core::error::Failure;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use self::exchange::{PATIENCE, Request, Silence};
 use super::output;
-use crate::config::Project;
-use crate::destination::table_location;
+use crate::config::{Project, Settings};
 use crate::http::TOKEN_FILE;
 use crate::operations::Operation;
 use crate::private_file;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// The program that runs with this configuration.
 pub struct Running<'a> {
-    project: &'a Project,
+    settings: &'a Settings,
     /// All of its imports, as `GET /api/v1/status` has them.
     pub status: Value,
+    /// How it stands with its configuration, as `GET /api/v1/config` has it.
+    pub config: Value,
 }
 
 /// The running program, if there is one. If something answers in its place, or nothing in time, a note says so: what the
 /// verb shows then comes from the data directory.
 pub fn find(project: &Project) -> Option<Running<'_>> {
-    let api = project.settings.listen.api;
-    let instead = "this is what the ledger has";
-    let (code, body) = match exchange(api, "GET", "/api/v1/status", "", "", Some(PATIENCE)) {
-        Ok(answer) => answer,
-        Err(Silence::Nobody) => return None,
-        Err(Silence::Late) => {
-            let seconds = PATIENCE.as_secs();
-            output::note(format!(
-                "note: a program listens at {api} and does not answer within {seconds} s: is it frozen? {instead}"
-            ));
-            return None;
-        }
-        Err(Silence::Unreadable) => {
-            output::note(format!("note: what answers at {api} is no s3-connector (listen.api); {instead}"));
+    find_by(&project.settings, "this is what the ledger has")
+}
+
+/// The running program, found by nothing but where it would be. `instead`: what comes of it if it does not answer.
+pub fn find_by<'a>(settings: &'a Settings, instead: &str) -> Option<Running<'a>> {
+    let api = settings.listen.api;
+    let (status, config) = match ask(api) {
+        Ok(answers) => answers,
+        Err(why) => {
+            if let Some(why) = why {
+                output::note(format!("note: {why}; {instead}"));
+            }
             return None;
         }
     };
+    if is_of(&config, &settings.data_dir) {
+        return Some(Running { settings, status, config });
+    }
+    let theirs = config["data_dir"].as_str().map_or("one that it does not tell".to_owned(), str::to_owned);
+    let ours = settings.data_dir.display();
+    output::note(format!(
+        "note: another s3-connector answers at {api} (listen.api): its data directory is {theirs}, ours is {ours}; {instead}"
+    ));
+    None
+}
+
+/// Status and configuration of whatever listens there. An error that is empty: nobody does.
+fn ask(api: SocketAddr) -> Result<(Value, Value), Option<String>> {
+    let get = |path: &str| Request::get(api, path).answer().map_err(|silence| no_answer(api, silence));
+    let (code, body) = get("/api/v1/status")?;
     let status = (code == 200).then(|| serde_json::from_str::<Value>(&body).ok()).flatten();
     let Some(status) = status.filter(Value::is_array) else {
-        output::note(format!("note: what answers at {api} says {code} and no status (listen.api); {instead}"));
-        return None;
+        return Err(Some(format!("what answers at {api} says {code} and no status (listen.api)")));
     };
-    if is_of(&status, project) {
-        return Some(Running { project, status });
+    let (code, body) = get("/api/v1/config")?;
+    // A program of an older version does not tell.
+    let config = (code == 200).then(|| serde_json::from_str(&body).ok()).flatten().unwrap_or_default();
+    Ok((status, config))
+}
+
+fn no_answer(api: SocketAddr, silence: Silence) -> Option<String> {
+    match silence {
+        Silence::Nobody => None,
+        Silence::Late => Some(format!(
+            "a program listens at {api} and does not answer within {} s: it hangs, or was frozen; look at its log, and if \
+             it stays so, end it and start it again with s3-connector run, which loses nothing",
+            PATIENCE.as_secs()
+        )),
+        Silence::Unreadable => Some(format!("what answers at {api} is no s3-connector (listen.api)")),
     }
-    output::note(format!("note: another s3-connector answers at {api} (listen.api); {instead}"));
-    None
 }
 
 impl Running<'_> {
@@ -63,12 +86,19 @@ impl Running<'_> {
         self.status.as_array()?.iter().find(|import| import["import"] == name)
     }
 
+    /// Its imports as they are now; `Null` if it does not answer.
+    pub fn fresh_status(&self) -> Value {
+        self.talk().get("/api/v1/status").unwrap_or_default()
+    }
+
     /// Gives an import a command: `pause`, `resume` or `sync`. Returns the answer.
     ///
     /// # Errors
     /// If the token cannot be read, or the program refuses the command, with what it says.
     pub fn command(&self, import: &str, command: &str) -> Result<Value, Failure> {
-        self.talk().command(import, command)
+        let talk = self.talk();
+        let (code, body) = talk.post(import, command, "{}")?;
+        if code == 202 { parsed(&body) } else { Err(talk.refusal(&format!("{command} {import}"), code, &body)) }
     }
 
     /// Has an operation carried out, and waits until it is done. Returns its summary.
@@ -78,16 +108,31 @@ impl Running<'_> {
     pub fn operate(&self, import: &str, operation: &Operation) -> Result<Value, Failure> {
         let (name, parameters) = operation.to_request();
         let talk = self.talk();
-        let (code, body) = talk.post(import, &name, &parameters.to_string(), None)?;
+        let (code, body) = talk.post(import, &name, &parameters.to_string())?;
         if code != 200 {
             return Err(talk.refusal(&format!("{name} {import}"), code, &body));
         }
         parsed(&body)
     }
 
+    /// Has the configuration read anew. Returns what has changed, or with `dry_run` would.
+    ///
+    /// # Errors
+    /// If the token cannot be read, or the program refuses the configuration, with what it says.
+    pub fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, Failure> {
+        let parameters = json!({ "accept": accept, "dry_run": dry_run }).to_string();
+        let (code, body) = self.talk().post_to("/api/v1/reload", &parameters)?;
+        if code == 200 {
+            return parsed(&body);
+        }
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        let reason = answer["error"]["message"].as_str().unwrap_or("the program does not say why").to_owned();
+        Err(if code >= 500 { Failure::transient("refused", reason) } else { Failure::config("refused", reason) })
+    }
+
     /// For questions that outlive the project, such as those of another thread.
     pub fn talk(&self) -> Talk {
-        Talk { api: self.project.settings.listen.api, data_dir: self.project.settings.data_dir.clone() }
+        Talk { api: self.settings.listen.api, data_dir: self.settings.data_dir.clone() }
     }
 }
 
@@ -104,23 +149,17 @@ impl Talk {
     /// # Errors
     /// If no answer comes, or a refusal.
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
-        let (code, body) =
-            exchange(self.api, "GET", path, "", "", Some(PATIENCE)).map_err(|silence| self.silent(silence))?;
+        let (code, body) = Request::get(self.api, path).answer().map_err(|silence| self.silent(silence))?;
         if code == 200 { parsed(&body) } else { Err(self.refusal(&format!("answer {path}"), code, &body)) }
     }
 
-    fn command(&self, import: &str, command: &str) -> Result<Value, Failure> {
-        let (code, body) = self.post(import, command, "{}", Some(PATIENCE))?;
-        if code == 202 { parsed(&body) } else { Err(self.refusal(&format!("{command} {import}"), code, &body)) }
+    fn post(&self, import: &str, command: &str, parameters: &str) -> Result<(u16, String), Failure> {
+        self.post_to(&format!("/api/v1/imports/{import}/{command}"), parameters)
     }
 
-    fn post(
-        &self,
-        import: &str,
-        command: &str,
-        parameters: &str,
-        patience: Option<Duration>,
-    ) -> Result<(u16, String), Failure> {
+    /// Waits as long as the program works on it, and not for one that hangs: while there is no answer, it is asked how it
+    /// is.
+    fn post_to(&self, path: &str, parameters: &str) -> Result<(u16, String), Failure> {
         let token = private_file::load(&self.data_dir, TOKEN_FILE).map_err(|error| {
             let path = self.data_dir.join(TOKEN_FILE);
             let remedy = match error.kind() {
@@ -135,17 +174,28 @@ impl Talk {
             token.expose(),
             parameters.len()
         );
-        let path = format!("/api/v1/imports/{import}/{command}");
-        exchange(self.api, "POST", &path, &headers, parameters, patience).map_err(|silence| self.silent(silence))
+        let request = Request { api: self.api, method: "POST", path, headers: &headers, body: parameters };
+        let mut goes_on = |waited| {
+            let alive = Request::get(self.api, "/api/v1/status").answer().is_ok();
+            if alive && waited == 1 {
+                output::note("note: the running program works on it; it goes on if this verb is interrupted");
+            }
+            alive
+        };
+        request.answer_while(&mut goes_on).map_err(|silence| self.silent(silence))
     }
 
     fn silent(&self, silence: Silence) -> Failure {
         let api = self.api;
         let message = match silence {
             Silence::Nobody => format!("the program at {api} has ended; `s3-connector run` starts it again"),
-            Silence::Late | Silence::Unreadable => {
-                format!("the program at {api} does not answer any more; try again, or look at its log")
+            Silence::Unreadable => {
+                format!("the program at {api} hung up: it may have ended; s3-connector status says whether it runs")
             }
+            Silence::Late => format!(
+                "the program at {api} does not answer any more: it hangs, or was frozen; look at its log, and if it stays \
+                 so, end it and start it again with s3-connector run, which loses nothing"
+            ),
         };
         Failure::transient("no_answer", message)
     }
@@ -164,55 +214,11 @@ fn parsed(body: &str) -> Result<Value, Failure> {
         .map_err(|error| Failure::bug("bad_answer", format!("the program answers no JSON: {error}")))
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Silence {
-    /// Nobody listens.
-    Nobody,
-    /// Somebody listens and does not answer in time.
-    Late,
-    /// The answer is not HTTP, or was cut.
-    Unreadable,
-}
-
-/// One request: the status code and the body of its answer.
-fn exchange(
-    api: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &str,
-    patience: Option<Duration>,
-) -> Result<(u16, String), Silence> {
-    let late = |error: std::io::Error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Silence::Late,
-        _ => Silence::Unreadable,
+/// Whether the program that answers is the one of this configuration: it has our data directory.
+fn is_of(config: &Value, ours: &Path) -> bool {
+    let same = |theirs: &str| {
+        let theirs = Path::new(theirs);
+        theirs == ours || theirs.canonicalize().ok().zip(ours.canonicalize().ok()).is_some_and(|(one, two)| one == two)
     };
-    let mut stream = TcpStream::connect_timeout(&api, PATIENCE).map_err(|error| match error.kind() {
-        ErrorKind::TimedOut => Silence::Late,
-        _ => Silence::Nobody,
-    })?;
-    stream.set_read_timeout(patience).map_err(late)?;
-    // HTTP 1.0: the answer ends with the connection and comes in one piece.
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {api}\r\n{headers}\r\n{body}").map_err(late)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).map_err(late)?;
-    parts(answer).ok_or(Silence::Unreadable)
-}
-
-/// Status code and body.
-fn parts(answer: Vec<u8>) -> Option<(u16, String)> {
-    let answer = String::from_utf8(answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let code = head.split(' ').nth(1)?.parse().ok()?;
-    Some((code, body.to_owned()))
-}
-
-/// Whether a status is that of this configuration: it fills our tables. Not all of them have to be there: an import that
-/// was added since is not known to the program yet.
-fn is_of(status: &Value, project: &Project) -> bool {
-    let tables = |import: &Value| import["table"].as_str().map(str::to_owned);
-    let theirs: Vec<String> = status.as_array().into_iter().flatten().filter_map(tables).collect();
-    let ours = |spec| theirs.contains(&table_location(project, spec));
-    (project.imports.is_empty() && theirs.is_empty()) || project.imports.iter().any(ours)
+    config["data_dir"].as_str().is_some_and(same)
 }

@@ -106,7 +106,9 @@ impl Named {
         let running = running::find(&project);
         match &running {
             Some(running) => running.command(name.as_str(), if paused { "pause" } else { "resume" }).map(drop)?,
-            None => write(&project, name, record.as_ref(), paused).map_err(|ended| operation::in_use(ended, &project))?,
+            None => {
+                write(&project, name, record.as_ref(), paused).map_err(|ended| operation::in_use(ended, &project))?
+            }
         }
         if self.json {
             output::document(&json!({ "import": name, "paused": paused, "running": running.is_some() }));
@@ -126,8 +128,8 @@ impl Named {
 
 /// Why an import of the configuration is none of the running program's.
 pub(super) fn unknown_to_the_program() -> Value {
-    let message = "the running program does not know it: its configuration is older than the files here; restart it, or \
-                   have it read them again";
+    let message = "the running program does not know it: its configuration is older than the files here; s3-connector push \
+                   has it read them, or says why it refuses them";
     json!({ "code": "unknown_import", "message": message })
 }
 

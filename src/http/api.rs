@@ -7,6 +7,8 @@
 //! | `GET /api/v1/imports/{name}/history` | 200, a page of batches, newest first; parameters `limit` (20, at most 1,000), `before`, `files`, `outcome` |
 //! | `GET /api/v1/imports/{name}/schema` | 200, the versions of the schema, oldest first |
 //! | `GET /api/v1/imports/{name}/syncs/{id}` | 200, how far a sync is, by the `sync` of its 202; 404 |
+//! | `GET /api/v1/config` | 200, when the configuration was taken, and why a later one was not |
+//! | `POST /api/v1/reload` | 200, what has changed; 409 with all problems if the configuration is refused; parameters `accept` (names), `dry_run` |
 //! | `POST /api/v1/imports/{name}/pause`, `…/resume`, `…/sync` | 202, the command is accepted; 404; 409 if the state does not allow it |
 //! | `POST /api/v1/imports/{name}/replay`, `…/rollback`, `…/maintain`, `…/retry`, `…/adopt`, `…/rebuild`, `…/reread` | 200 once it is done, a summary; 404; 409 with the reason why not |
 //!
@@ -43,6 +45,8 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
         .service(get("/api/v1/status").route(web::get().to(status)))
+        .service(get("/api/v1/config").route(web::get().to(config_state)))
+        .service(post("/api/v1/reload").route(web::post().to(reload)))
         .service(get("/api/v1/imports/{name}").route(web::get().to(import)))
         .service(get("/api/v1/imports/{name}/history").route(web::get().to(history)))
         .service(get("/api/v1/imports/{name}/schema").route(web::get().to(schema)))
@@ -58,6 +62,26 @@ async fn import(control: Data<dyn Control>, name: Path<String>) -> Result<HttpRe
     let found = all(&control).await?.into_iter().find(|status| status.import.as_str() == name.as_str());
     let found = found.ok_or_else(|| ControlError::UnknownImport { import: name.into_inner() })?;
     Ok(answer::json(StatusCode::OK, &found))
+}
+
+async fn config_state(control: Data<dyn Control>) -> Result<HttpResponse, Refusal> {
+    Ok(answer::json(StatusCode::OK, &control.config()?))
+}
+
+/// Parameters of a reload.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReloadParameters {
+    accept: Vec<String>,
+    dry_run: bool,
+}
+
+async fn reload(control: Data<dyn Control>, body: Result<Bytes, actix_web::Error>) -> Result<HttpResponse, Refusal> {
+    let parameters = parameters_of(&body.map_err(|error| unreadable(&error))?)?;
+    let ReloadParameters { accept, dry_run } = serde_json::from_value(Value::Object(parameters)).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("the parameters of reload: {error}"))
+    })?;
+    Ok(answer::json(StatusCode::OK, &control.reload(&accept, dry_run).await?))
 }
 
 /// Parameters of the history.
@@ -125,7 +149,8 @@ async fn sync_state(control: Data<dyn Control>, path: Path<(String, String)>) ->
     let (import, id) = path.into_inner();
     let found = answer::within(CONTROL_TIMEOUT, control.sync_state(&import, &id)).await??;
     let unknown = || {
-        let message = "this program was not asked for that sync: it may have been started anew since; the history tells";
+        let message =
+            "this program was not asked for that sync: it may have been started anew since; the history tells";
         Refusal::new(StatusCode::NOT_FOUND, "unknown_sync", message)
     };
     Ok(answer::json(StatusCode::OK, &found.ok_or_else(unknown)?))

@@ -52,4 +52,11 @@ pub trait Control: Send + Sync + 'static {
     /// How far a sync is that was asked for: `{"id", "import", "state": "running" | "done" | "failed", "summary", "error"}`;
     /// `None` if this process was not asked for it.
     async fn sync_state(&self, import: &str, id: &str) -> Result<Option<Value>, ControlError>;
+
+    /// Reads the configuration anew and goes over to it, or says with `dry_run` what that would change. `accept` names
+    /// data sources that are meant to be what they are now. Answers once it is taken; imports start after that.
+    async fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, ControlError>;
+
+    /// How it stands with the configuration.
+    fn config(&self) -> Result<Value, ControlError>;
 }

@@ -92,6 +92,18 @@ impl Control for Panel {
     async fn sync_state(&self, import: &str, id: &str) -> Result<Option<Value>, ControlError> {
         Ok((id == "an-id").then(|| json!({ "id": id, "import": import, "state": "done" })))
     }
+
+    async fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, ControlError> {
+        if accept.iter().any(|name| name == "typo") {
+            return Err(ControlError::Refused { code: "unknown_directive", message: "1 problem".to_owned() });
+        }
+        self.commands.lock().expect("not poisoned").push(format!("reload {accept:?} {dry_run}"));
+        Ok(json!({ "added": [] }))
+    }
+
+    fn config(&self) -> Result<Value, ControlError> {
+        Ok(json!({ "refused": null }))
+    }
 }
 
 fn tempdir() -> tempfile::TempDir {

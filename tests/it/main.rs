@@ -61,6 +61,7 @@ mod power_loss;
 mod quarantine;
 #[cfg(test)]
 mod reference;
+mod reload;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]

@@ -78,7 +78,8 @@ fn every_verb_says_what_it_does_and_shows_examples_that_it_understands() {
             wrong.push(format!("{name} shows no example of itself"));
         }
         let help = |argument: &&Arg| argument.get_help().is_none_or(|help| help.to_string().trim().is_empty());
-        let mute = verb.get_arguments().filter(help).map(|argument| format!("{name}: {} has no help", argument.get_id()));
+        let mute =
+            verb.get_arguments().filter(help).map(|argument| format!("{name}: {} has no help", argument.get_id()));
         wrong.extend(mute);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

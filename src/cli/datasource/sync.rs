@@ -15,7 +15,7 @@ use super::super::output::{Bar, Seen};
 use super::super::running::{self, Running, Talk};
 use super::super::signals::{DRAIN, StopSignals};
 use super::super::{ConfigFolder, Ended, VerbResult, code_of, operation, output, project, runtime};
-use crate::app::App;
+use crate::app::{App, Service};
 use crate::config::Project;
 
 /// Import everything that is new now, without a cap, and show how far it is
@@ -69,7 +69,7 @@ impl Sync {
         let Some(before) = running.import(name) else {
             let message = format!(
                 "the running program does not know {name} yet: its configuration is older than the files here; \
-                 restart it, or have it read them again"
+                 s3-connector push has it read them, or says why it refuses them"
             );
             return Err(Failure::config("unknown_import", message).into());
         };
@@ -138,7 +138,9 @@ impl Watch {
     fn left_alone(&self, bar: Bar, signal: &'static str) -> Option<Value> {
         drop(bar);
         let name = &self.name;
-        output::note(format!("{signal}: the running program goes on with the sync; s3-connector history {name} tells how"));
+        output::note(format!(
+            "{signal}: the running program goes on with the sync; s3-connector history {name} tells how"
+        ));
         if self.json {
             output::document(&json!({ "import": name, "sync": self.id, "state": "running" }));
         }
@@ -147,8 +149,10 @@ impl Watch {
 
     fn lost(&self, mut failure: Failure) -> Failure {
         let name = &self.name;
-        failure.message =
-            format!("{}; what the sync has not done goes on with the next one: s3-connector history {name}", failure.message);
+        failure.message = format!(
+            "{}; what the sync has not done goes on with the next one: s3-connector history {name}",
+            failure.message
+        );
         failure
     }
 }
@@ -188,7 +192,7 @@ async fn here(mut project: Project, spec: ImportSpec, io: Handle, json: bool) ->
     let mut signals = StopSignals::listen()?;
     // Nothing but the sync runs.
     project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-    let app = App::start(project, io, false).await?;
+    let app = App::start(project, io, Service::None).await?;
     let seen = async || Seen::of(&json!(app.ledger().counts(&spec.name, app.now()).await.unwrap_or_default()));
     let mut bar = Bar::start(spec.name.as_str(), seen().await, json);
     let (began, mut looks) = (Instant::now(), tokio::time::interval(PACE));

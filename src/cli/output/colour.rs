@@ -104,9 +104,8 @@ mod tests {
         let with = |when, terminal, set: &[(&str, &str)]| {
             let mut all = vec![("TERM", "xterm")];
             all.extend(set);
-            let variable = |name: &str| {
-                all.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-            };
+            let variable =
+                |name: &str| all.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
             decide(when, terminal, &variable)
         };
         assert!(with(When::Auto, true, &[]));

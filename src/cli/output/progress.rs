@@ -114,7 +114,8 @@ fn plain(first: &Seen, now: &Seen, elapsed: Duration) -> String {
     }
     let rows = super::count(now.rows.saturating_sub(first.rows), "row");
     let left = super::bytes(now.left_bytes);
-    let time = remaining(share(first, now), elapsed).map_or(String::new(), |time| format!(", about {} to go", rough(time)));
+    let time =
+        remaining(share(first, now), elapsed).map_or(String::new(), |time| format!(", about {} to go", rough(time)));
     format!("{done} of {}, {rows}, {left} left{time}", super::count(files, "file"))
 }
 

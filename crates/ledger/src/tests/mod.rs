@@ -12,6 +12,7 @@ mod life;
 mod mend_tests;
 mod model;
 mod open_tests;
+mod origin_tests;
 mod overwrite_tests;
 mod page_tests;
 mod plan_tests;
