@@ -1,6 +1,7 @@
 //! The two HTTP listeners over real sockets, and the exporter behind them.
 
 mod client;
+mod foreign;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;

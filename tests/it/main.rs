@@ -11,6 +11,8 @@ mod changing_objects;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod config_errors;
 #[cfg(test)]
 mod counts;
