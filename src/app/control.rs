@@ -109,6 +109,14 @@ impl Control for SupervisorControl {
         as_json(&result.map_err(refusal)?)
     }
 
+    async fn purge(&self, import: &str) -> Result<Value, ControlError> {
+        let (live, import) = (Arc::clone(&self.live), ImportName::new(import));
+        // It goes on if whoever asked hangs up.
+        let done = self.world.io.spawn(async move { live.purge(&import).await });
+        let result = done.await.map_err(|_| ControlError::Unavailable { reason: "it is stopping".to_owned() })?;
+        result.map_err(refusal)
+    }
+
     fn config(&self) -> Result<Value, ControlError> {
         as_json(&self.live.state())
     }
@@ -187,7 +195,7 @@ pub fn status_of(
         import: spec.name.clone(),
         connection: spec.connection.name.clone(),
         uri: spec.uri.as_str().to_owned(),
-        schedule: spec.schedule.as_str(),
+        schedule: spec.schedule.to_string(),
         state,
         reason,
         generation,

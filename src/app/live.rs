@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::Addr;
-use connector_actors::messages::control::{Deployment, Reconfigure, Reconfigured};
+use connector_actors::messages::control::{Deployment, QueryStates, Reconfigure, Reconfigured};
 use connector_actors::supervisor::Supervisor;
 use connector_actors::world::{ImportPorts, World};
 use connector_core::clock::Clock;
@@ -24,12 +24,14 @@ use connector_ledger::{LedgerReader, SqliteLedger};
 use connector_s3::S3Connection;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::connect;
 use super::fit::{TableFit, fit};
 use crate::config::{Project, Settings};
 use crate::destination::Destinations;
 use crate::faults;
+use crate::operations::purge;
 
 /// How long an import whose configuration has changed may take to finish its open batch.
 const RETIRE: Duration = Duration::from_secs(8);
@@ -149,7 +151,9 @@ impl Live {
         world: World,
     ) -> Result<Self, Failure> {
         deployed.note_origins(&ledger).await?;
-        let data_dir = deployed.project.settings.data_dir.clone();
+        // Whoever compares it with its own may be somewhere else.
+        let data_dir = &deployed.project.settings.data_dir;
+        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
         let state = ConfigState { data_dir, loaded_at: world.clock.now(), refused: None, restart_needed: Vec::new() };
         Ok(Self {
             source,
@@ -200,6 +204,26 @@ impl Live {
             }
         }
         result
+    }
+
+    /// Removes the tables of an import that is not configured any more, and forgets it.
+    ///
+    /// # Errors
+    /// `still_configured`, `import_busy` while it finishes its open batch, and those of [`purge`].
+    pub async fn purge(&self, import: &ImportName) -> Result<Value, Failure> {
+        // Nobody brings it back meanwhile.
+        let _turn = self.turn.lock().await;
+        let deployed = self.deployed();
+        if deployed.spec(import.as_str()).is_some() {
+            let message = format!("the data source {import} is configured; remove its file first");
+            return Err(Failure::config("still_configured", message));
+        }
+        let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
+        if states.iter().any(|observed| observed.import == *import) {
+            let message = format!("{import} is still finishing its open batch; try again");
+            return Err(Failure::transient("import_busy", message));
+        }
+        purge(&self.ledger, &deployed.project.settings.data_dir, &deployed.destinations, import).await
     }
 
     async fn replace(&self, accept: &[String], dry_run: bool) -> Result<Reloaded, Failure> {

@@ -14,6 +14,7 @@ mod maintain;
 mod once;
 mod operation;
 mod output;
+mod plan;
 mod project;
 mod push;
 mod quarantine;
@@ -29,9 +30,12 @@ mod status;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use connector_core::error::{ErrorClass, Failure};
+
+use crate::config::folder::named_or_found;
 
 /// Watches S3 buckets and ingests every new CSV, NDJSON and Parquet file exactly once into a Delta Lake table.
 #[derive(Parser)]
@@ -48,6 +52,7 @@ const EXAMPLES: &str = "\
 Examples:
   s3-connector demo          see it work, with an S3 of its own
   s3-connector check         is the configuration right, what would be read?
+  s3-connector plan          what would the next sync do?
   s3-connector run           import each minute what has landed
   s3-connector run --once    import everything that is new, and end
   s3-connector status        how far is it?
@@ -69,8 +74,10 @@ Exit codes:
 /// Where the configuration is.
 #[derive(clap::Args, Clone)]
 struct ConfigFolder {
-    /// The folder with s3-connector.toml, connections/ and datasources/
-    #[arg(long, short, default_value = "config", env = "S3_CONNECTOR_CONFIG")]
+    /// The folder with s3-connector.toml, connections/ and datasources/ [default: config, or, if there is no such folder,
+    /// the current one if it holds .connection or .datasource files]
+    #[arg(long, short, default_value = "", hide_default_value = true, env = "S3_CONNECTOR_CONFIG",
+        value_parser = OsStringValueParser::new().map(named_or_found))]
     config: PathBuf,
 }
 
@@ -84,6 +91,8 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
+    /// Say what the next sync would do: files, columns, quarantine, requests, time. Imports nothing
+    Plan(plan::Plan),
     /// Check the configuration and let it take effect, in the running program or in the data directory
     Push(push::Push),
     /// Show how far each import is
@@ -142,6 +151,7 @@ impl Verb {
             Self::Demo(verb) => verb.execute(),
             Self::Devcloud(verb) => verb.execute(),
             Self::Check(verb) => verb.execute(),
+            Self::Plan(verb) => verb.execute(),
             Self::Push(verb) => verb.execute(),
             Self::Status(verb) => verb.execute(),
             Self::History(verb) => verb.execute(),

@@ -11,7 +11,7 @@ use connector_ledger::{LedgerReader, SqliteLedger};
 use serde_json::Value;
 
 use super::signals::DRAIN;
-use super::{Ended, output, running, runtime};
+use super::{Ended, running, runtime};
 use crate::app::{App, Service};
 use crate::config::Project;
 use crate::destination::Destinations;
@@ -24,9 +24,8 @@ use crate::operations::{Operation, mend, retry};
 pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operation) -> Result<Value, Ended> {
     if let Some(running) = running::find(project) {
         if matches!(operation, Operation::Replay(_)) {
-            output::note(
-                "note: the running program goes by the configuration that it took last; status tells if it refuses a later one",
-            );
+            // What is moved goes by the data source as it is now.
+            running.reload(&[], false)?;
         }
         return Ok(running.operate(spec.name.as_str(), &operation)?);
     }

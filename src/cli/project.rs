@@ -6,6 +6,7 @@ use std::sync::Arc;
 use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::spec::ImportSpec;
+use connector_datafile::Problems;
 use connector_datafile::suggest::nearest;
 use connector_ledger::LedgerReader;
 
@@ -23,9 +24,7 @@ pub fn load_project(folder: &ConfigFolder) -> Result<Project, Ended> {
 
 /// Loads the folder with variables from anywhere.
 pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Ended> {
-    let current_dir = current_dir()?;
-    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
-    match load(folder, &around) {
+    match try_load(folder, variable)? {
         Ok(project) => {
             output::diagnostics(&project.warnings);
             Ok(project)
@@ -46,6 +45,16 @@ pub fn settings_of(folder: &ConfigFolder) -> Result<Settings, Failure> {
     let around =
         Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
     Ok(load_settings(&folder.config, &around))
+}
+
+/// Loads the folder and tells nobody of its problems.
+pub fn try_load(
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Result<Project, Problems>, Failure> {
+    let current_dir = current_dir()?;
+    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    Ok(load(folder, &around))
 }
 
 /// What a running program reads its configuration from, again and again. To be asked for before the configuration is

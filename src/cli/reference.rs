@@ -137,7 +137,7 @@ fn row(argument: &Arg) -> String {
     if let Some(variable) = argument.get_env() {
         what += &format!(". Variable: `{}`", variable.to_string_lossy());
     }
-    let defaults: Vec<String> = match takes_value {
+    let defaults: Vec<String> = match takes_value && !argument.is_hide_default_value_set() {
         true => argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect(),
         false => Vec::new(),
     };

@@ -216,6 +216,7 @@ fn parsed(body: &str) -> Result<Value, Failure> {
 
 /// Whether the program that answers is the one of this configuration: it has our data directory.
 fn is_of(config: &Value, ours: &Path) -> bool {
+    let Ok(ours) = std::path::absolute(ours) else { return false };
     let same = |theirs: &str| {
         let theirs = Path::new(theirs);
         theirs == ours || theirs.canonicalize().ok().zip(ours.canonicalize().ok()).is_some_and(|(one, two)| one == two)

@@ -9,6 +9,7 @@
 //! | `GET /api/v1/imports/{name}/syncs/{id}` | 200, how far a sync is, by the `sync` of its 202; 404 |
 //! | `GET /api/v1/config` | 200, when the configuration was taken, and why a later one was not |
 //! | `POST /api/v1/reload` | 200, what has changed; 409 with all problems if the configuration is refused; parameters `accept` (names), `dry_run` |
+//! | `POST /api/v1/purge` | 200, tables that were removed; 409 while the data source is configured; parameter `import` |
 //! | `POST /api/v1/imports/{name}/pause`, `…/resume`, `…/sync` | 202, the command is accepted; 404; 409 if the state does not allow it |
 //! | `POST /api/v1/imports/{name}/replay`, `…/rollback`, `…/maintain`, `…/retry`, `…/adopt`, `…/rebuild`, `…/reread` | 200 once it is done, a summary; 404; 409 with the reason why not |
 //!
@@ -47,6 +48,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/api/v1/status").route(web::get().to(status)))
         .service(get("/api/v1/config").route(web::get().to(config_state)))
         .service(post("/api/v1/reload").route(web::post().to(reload)))
+        .service(post("/api/v1/purge").route(web::post().to(purge)))
         .service(get("/api/v1/imports/{name}").route(web::get().to(import)))
         .service(get("/api/v1/imports/{name}/history").route(web::get().to(history)))
         .service(get("/api/v1/imports/{name}/schema").route(web::get().to(schema)))
@@ -82,6 +84,21 @@ async fn reload(control: Data<dyn Control>, body: Result<Bytes, actix_web::Error
         Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("the parameters of reload: {error}"))
     })?;
     Ok(answer::json(StatusCode::OK, &control.reload(&accept, dry_run).await?))
+}
+
+/// Parameters of a purge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PurgeParameters {
+    import: String,
+}
+
+async fn purge(control: Data<dyn Control>, body: Result<Bytes, actix_web::Error>) -> Result<HttpResponse, Refusal> {
+    let parameters = parameters_of(&body.map_err(|error| unreadable(&error))?)?;
+    let PurgeParameters { import } = serde_json::from_value(Value::Object(parameters)).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("the parameters of purge: {error}"))
+    })?;
+    Ok(answer::json(StatusCode::OK, &control.purge(&import).await?))
 }
 
 /// Parameters of the history.

@@ -102,6 +102,11 @@ impl Control for Panel {
         Ok(json!({ "added": [] }))
     }
 
+    async fn purge(&self, import: &str) -> Result<Value, ControlError> {
+        self.commands.lock().expect("not poisoned").push(format!("purge {import}"));
+        Ok(json!({ "import": import, "tables": [] }))
+    }
+
     fn config(&self) -> Result<Value, ControlError> {
         Ok(json!({ "refused": null }))
     }
@@ -116,7 +121,7 @@ fn status(name: &str, state: ImportState) -> ImportStatus {
         import: ImportName::new(name),
         connection: "lake".to_owned(),
         uri: format!("s3://bucket/{name}/*.csv"),
-        schedule: "@auto",
+        schedule: "@auto".to_owned(),
         state,
         reason: None,
         generation: Generation(1),

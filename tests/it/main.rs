@@ -56,6 +56,10 @@ mod memory;
 #[cfg(test)]
 mod mending;
 #[cfg(test)]
+mod patterns;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod power_loss;

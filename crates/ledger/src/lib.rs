@@ -33,6 +33,7 @@ mod codec;
 mod counts;
 mod ending;
 mod error;
+mod forget;
 mod history;
 mod import;
 mod json;
@@ -148,6 +149,19 @@ impl SqliteLedger {
             imports.iter().try_for_each(|(name, uri)| origin::accept(db, name.as_str(), uri.bucket(), uri.as_str()))
         };
         Ok(self.transact("note what imports read", TransactionBehavior::Immediate, job).await?)
+    }
+
+    /// Forgets an import with all its files and batches, as if it had never been. Says whether it was known. Its table has
+    /// to be gone before, or the next one of this name finds a table that is not its own.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn forget(&self, import: &ImportName) -> PortResult<bool> {
+        let name = import.clone();
+        let job = move |db: &Connection| forget::forget(db, name.as_str());
+        let known = self.transact("forget the import", TransactionBehavior::Immediate, job).await?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(import);
+        Ok(known)
     }
 
     /// One transaction that only reads, so that all of its queries see one state.

@@ -6,6 +6,7 @@ mod case_tests;
 mod checks;
 mod claim_tests;
 mod failure_tests;
+mod forget_tests;
 mod guard_tests;
 mod history_tests;
 mod life;
