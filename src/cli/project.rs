@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use connector_core::error::{ErrorClass, Failure};
+use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::spec::ImportSpec;
 use connector_datafile::Problems;
@@ -14,7 +14,7 @@ use super::{ConfigFolder, Ended, output};
 use crate::app::live::Source;
 use crate::app::watch::fingerprint;
 use crate::app::{INSTANCE_SECRET, make_folder};
-use crate::config::{Project, Surroundings, load, process_variable};
+use crate::config::{Project, Settings, Surroundings, load, load_settings, process_variable};
 use crate::private_file;
 
 /// Loads the folder with the environment of this process. Problems and warnings go to standard error.
@@ -33,10 +33,18 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             output::diagnostics(&problems.diagnostics);
             let errors = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
             let noun = if errors == 1 { "problem" } else { "problems" };
-            output::error(&format!("{errors} {noun} in the configuration; nothing was started"));
-            Err(Ended::Told(ErrorClass::Config))
+            let message = format!("{errors} {noun} in the configuration; nothing was started");
+            Err(Failure::config("bad_configuration", message).into())
         }
     }
+}
+
+/// The settings of a folder that may be broken, to find the program that runs with it.
+pub fn settings_of(folder: &ConfigFolder) -> Result<Settings, Failure> {
+    let current_dir = current_dir()?;
+    let around =
+        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    Ok(load_settings(&folder.config, &around))
 }
 
 /// Loads the folder and tells nobody of its problems.
@@ -78,6 +86,7 @@ pub fn import<'a>(project: &'a Project, name: &str) -> Result<&'a ImportSpec, Fa
     project.imports.iter().find(|spec| spec.name.as_str() == name).ok_or_else(|| {
         let hint = match nearest(name, names()) {
             Some(near) => format!("; did you mean {near}?"),
+            None if project.imports.is_empty() => "; there is none at all".to_owned(),
             None => format!("; there are: {}", names().collect::<Vec<_>>().join(", ")),
         };
         Failure::config("unknown_data_source", format!("there is no data source {name} with an import{hint}"))

@@ -82,6 +82,12 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.finish(settings, imports, writer, notes.collect())
 }
 
+/// The settings alone, as far as they can be read, whatever may be wrong with them or with the other files. For finding
+/// the program that runs with this folder; good for nothing else.
+pub fn load_settings(folder: &Path, around: &Surroundings<'_>) -> Settings {
+    Loader { around, diagnostics: Vec::new() }.settings(&folder.join(SETTINGS_FILE))
+}
+
 struct Loader<'a> {
     around: &'a Surroundings<'a>,
     diagnostics: Vec<Diagnostic>,

@@ -11,6 +11,8 @@ mod changing_objects;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod config_errors;
 #[cfg(test)]
 mod counts;
@@ -65,6 +67,8 @@ mod poison;
 mod power_loss;
 #[cfg(test)]
 mod quarantine;
+#[cfg(test)]
+mod reference;
 mod reload;
 mod removing;
 #[cfg(test)]

@@ -49,6 +49,11 @@ impl Diff {
             Ok(Destinations::new(&project, Arc::new(SystemClock), io)?.table(spec)?.facts().await?)
         })?;
         let Some(facts) = facts else {
+            if self.json {
+                let nothing = TableSchema::new(Vec::new());
+                output::document(&Difference::of(spec, &nothing, &[]).as_json());
+                return Ok(ExitCode::SUCCESS);
+            }
             output::line(format!("{}: there is no table yet", spec.name));
             return Ok(ExitCode::SUCCESS);
         };
