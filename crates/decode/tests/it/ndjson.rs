@@ -305,7 +305,7 @@ fn rejected_rows_say_everything_that_is_wrong_and_keep_their_texts() {
     assert_eq!(block.rejected.raw.value(0), "{\"at\":\"soon\",\"name\":\"\\u00e9\",\"z\":1}");
 }
 
-fn sample(text: &str) -> Sample {
+pub fn sample(text: &str) -> Sample {
     Sample { head: Bytes::copy_from_slice(text.as_bytes()), whole_file: true, pieces: Vec::new() }
 }
 

@@ -12,10 +12,11 @@ use arrow::datatypes::{DataType, Field, Fields, i256};
 use connector_core::block::Block;
 use connector_core::schema::{Column, TableSchema};
 use connector_core::types::ColumnType;
+use connector_decode::infer::Inferred;
 use connector_decode::parquet::{ParquetFile, ParquetSource};
 use serde_json::{Value, json};
 
-use crate::ndjson::{decode_with, plan_of};
+use crate::ndjson::{decode_with, plan_of, sample};
 use crate::parquet_files::write;
 use crate::parquet_values::value;
 use crate::support::{decode, messages, read_as};
@@ -334,4 +335,23 @@ fn a_parquet_column_of_another_shape_is_refused_as_a_whole() {
     assert_eq!(refused("Map(String, UInt64)", counts), "incompatible_type");
     let nested = DataType::List(Arc::new(Field::new("item", DataType::Int8, true)));
     assert_eq!(refused("Array(Int8)", list(arrow::array::new_null_array(&nested, 1))), "incompatible_type");
+}
+
+/// Without a declaration nothing has parts: what is nested is a text, or a list of plain values.
+#[test]
+fn types_with_parts_are_never_inferred() {
+    let types = |inferred: Inferred| -> Vec<String> {
+        inferred.schema.columns.iter().map(|column| format!("{} {}", column.name, column.ty)).collect()
+    };
+    let lines = "{\"l\":[{\"a\":1}],\"m\":[[1]],\"p\":[1,\"x\"],\"t\":[1]}\n{\"l\":[],\"m\":[],\"p\":[],\"t\":[2]}\n";
+    let found = types(connector_decode::ndjson::infer(&sample(lines)).expect("infers"));
+    assert_eq!(found, ["l String", "m String", "p String", "t Array(Nullable(Int64))"]);
+    let counts: ArrayRef = Arc::new(UInt64Array::from(vec![1]));
+    let columns = vec![
+        ("m", map(text("k"), Arc::clone(&counts))),
+        ("g", group(&[("a", Arc::clone(&counts))])),
+        ("l", list(list(counts))),
+    ];
+    let file = ParquetFile::open(ParquetSource::Bytes(write(columns, 10))).expect("opens");
+    assert_eq!(types(file.infer().expect("infers")), ["m String", "g String", "l String"]);
 }
