@@ -1,0 +1,3 @@
+//! Writing datafiles: typed values become text that reads back as the same values.
+
+pub mod datasource;
