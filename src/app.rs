@@ -20,7 +20,7 @@ use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{ImportRegistered, ProcessStarted};
 use connector_core::ids::ImportName;
 use connector_core::ports::{Destination, Ledger, ObjectSource};
-use connector_core::spec::ImportSpec;
+use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_core::status::ImportState;
 use connector_decode::Pool;
 use connector_ledger::SqliteLedger;
@@ -229,8 +229,13 @@ fn seats(project: &Project, destinations: &Destinations, ledger: &Arc<SqliteLedg
 
 /// The S3 clients of an import's connection.
 pub fn connect(spec: &ImportSpec, clock: Arc<dyn Clock>) -> Result<S3Connection, Failure> {
+    connect_through(&spec.connection, clock)
+}
+
+/// The S3 clients of a connection.
+pub fn connect_through(connection: &ConnectionSpec, clock: Arc<dyn Clock>) -> Result<S3Connection, Failure> {
     let settings = S3Settings { seed: fastrand::u64(..), ..S3Settings::default() };
-    S3Connection::new(&spec.connection, clock, settings).map_err(Failure::from)
+    S3Connection::new(connection, clock, settings).map_err(Failure::from)
 }
 
 /// Makes a folder of the data directory, and those above it, so that a power cut does not take them away again.

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::secret::Secret;
-use connector_core::spec::ImportSpec;
+use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_datafile::suggest::nearest;
 use connector_ledger::LedgerReader;
 
 use super::{ConfigFolder, Ended, output};
 use crate::app::{INSTANCE_SECRET, make_folder};
-use crate::config::{Project, Surroundings, load, process_variable};
+use crate::config::{Parts, Project, Surroundings, load, process_variable, read_parts};
 use crate::private_file;
 
 /// Loads the folder with the environment of this process. Problems and warnings go to standard error.
@@ -36,6 +36,27 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             Err(Ended::Told(ErrorClass::Config))
         }
     }
+}
+
+/// Reads the files of the folder one by one, with the environment of this process, whatever is wrong with them.
+pub fn with_parts<T>(
+    folder: &ConfigFolder,
+    work: impl FnOnce(&Parts, &Surroundings<'_>) -> Result<T, Ended>,
+) -> Result<T, Ended> {
+    let current_dir = std::env::current_dir()
+        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
+    let around =
+        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    work(&read_parts(&folder.config, &around), &around)
+}
+
+/// A connection of the folder; what is wrong with it goes to standard error.
+pub fn connection(parts: &Parts, around: &Surroundings<'_>, name: &str) -> Result<ConnectionSpec, Ended> {
+    parts.connection(name, around).map_err(|problems| {
+        output::diagnostics(&problems.diagnostics);
+        output::error(&format!("the connection {name} cannot be used"));
+        Ended::Told(ErrorClass::Config)
+    })
 }
 
 /// The import of a data source.

@@ -4,7 +4,7 @@ use connector_core::csv::CsvSettings;
 use connector_core::schema::{Column, normalise_names};
 use connector_core::spec::Format;
 use connector_core::types::ColumnType;
-use connector_datafile::write::datasource::{Draft, DraftColumn, DraftImport};
+use connector_datafile::write::datasource::{Draft, DraftColumn, DraftImport, declaration};
 use connector_datafile::{DataSource, SourceFile, parse_datasource};
 use proptest::prelude::*;
 
@@ -21,6 +21,7 @@ fn draft(columns: Vec<DraftColumn>, format: Format, csv: CsvSettings) -> Draft {
         uri: "s3://drop/*".to_owned(),
         schedule: "@auto".to_owned(),
         format: Some(format),
+        from_timestamp: None,
     };
     Draft {
         columns,
@@ -158,13 +159,71 @@ fn without_an_import_there_is_a_comment_that_shows_one() {
     let draft = Draft { import: None, ..draft(vec![column], Format::Csv, csv) };
     let text = draft.to_text().expect("writable");
     assert!(!read(&text).declares_import);
-    let filled: String = text
-        .lines()
-        .map(|line| match line.strip_prefix("# IMPORT") {
-            Some(rest) => format!("IMPORT{rest}\n"),
-            None => format!("{line}\n"),
-        })
-        .collect();
+    let filled = uncommented(&text);
     let import = read(&filled).import.expect("an import");
     assert_eq!((import.connection.value.as_str(), import.csv.delimiter), ("my_connection", Some(b';')));
+}
+
+/// Letter by letter, as people paste it from `datasource diff`.
+#[test]
+fn a_column_is_written_as_people_would_write_it() {
+    let column = |name: &str, source: &str, ty| {
+        DraftColumn::from(&Column { source: source.to_owned(), ..Column::nullable(name, ty) })
+    };
+    let odd = column("odd", "it's `odd` \\ or [not]", ColumnType::String);
+    for (column, format, text) in [
+        (column("x", "x", ColumnType::Int64), Some(Format::Csv), "`x` Nullable(Int64)"),
+        (column("x", "x", ColumnType::Int64), None, "`x` Nullable(Int64)"),
+        (column("x", "x", ColumnType::Int64), Some(Format::Parquet), "`x` Nullable(Int64) `json:$.x`"),
+        (column("at", "placed at", ColumnType::Date), Some(Format::Csv), "`at` Nullable(Date) `json:$['placed at']`"),
+        (odd, Some(Format::Csv), r"`odd` Nullable(String) `json:$['it\\'s \`odd\` \\\\ or [not]']`"),
+        (column("a_b", "a.b", ColumnType::Int64), Some(Format::Ndjson), "`a_b` Nullable(Int64) `json:$.a.b`"),
+        (column("column", "", ColumnType::Int64), Some(Format::Csv), "`column` Nullable(Int64)"),
+    ] {
+        assert_eq!(declaration(&column, format), text);
+    }
+}
+
+#[test]
+fn what_people_say_of_columns_and_engine_is_written_as_they_say_it() {
+    let declarations = ["id UInt64 DEFAULT 0,".to_owned(), " at DateTime `json:$.placed_at` ".to_owned()];
+    let settings =
+        vec![("ENGINE_SORTING_KEY", "id, at".to_owned()), ("ENGINE_TTL", "at + toIntervalDay(30)".to_owned())];
+    let mut draft = draft(Vec::new(), Format::Csv, CsvSettings::default());
+    draft.declarations = declarations.to_vec();
+    draft.engine_settings = settings;
+    draft.import.as_mut().expect("an import").from_timestamp = Some("2025-01-01T00:00:00Z".to_owned());
+    let found = read(&draft.to_text().expect("writable"));
+    let columns: Vec<Column> = found.columns.expect("SCHEMA").into_iter().map(|found| found.column).collect();
+    assert_eq!(
+        columns.iter().map(|it| (it.name.as_str(), it.source.as_str())).collect::<Vec<_>>(),
+        [("id", "id"), ("at", "placed_at")]
+    );
+    assert_eq!(columns[0].ty, ColumnType::UInt64);
+    assert!(columns[0].default.is_some() && found.ttl.is_some());
+    let from = found.import.expect("an import").from_timestamp.expect("a time").value;
+    assert_eq!(from.to_string(), "2025-01-01T00:00:00Z");
+
+    draft.declarations = vec!["id UInt64\nTOKEN x READ".to_owned()];
+    assert_eq!(draft.to_text().expect_err("two lines").directive, "SCHEMA");
+}
+
+/// What is commented out, and not prose, is put into effect by removing the '#' and nothing else.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(" ") || rest.starts_with("    ") => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn a_file_to_fill_in_reads_back_before_and_after() {
+    let draft = Draft { suggest_schema: true, engine: Some("MergeTree".to_owned()), ..Draft::default() };
+    let text = draft.to_text().expect("writable");
+    let before = read(&text);
+    assert!(before.columns.is_none() && !before.declares_import);
+    let after = read(&uncommented(&text));
+    assert_eq!(after.columns.map(|columns| columns.len()), Some(2), "{text}");
+    assert!(after.import.is_some(), "{text}");
 }

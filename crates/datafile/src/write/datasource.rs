@@ -17,8 +17,14 @@ pub struct Draft {
     pub description: Option<String>,
     /// Without any there is no SCHEMA, and the reference file decides.
     pub columns: Vec<DraftColumn>,
+    /// Further columns in SCHEMA's own words, such as `id UInt64 DEFAULT 0`. They are right only if the text reads back.
+    pub declarations: Vec<String>,
+    /// Without columns: whether a SCHEMA to fill in stands there as a comment.
+    pub suggest_schema: bool,
     /// Such as `MergeTree`.
     pub engine: Option<String>,
+    /// `ENGINE_*` directives with their values.
+    pub engine_settings: Vec<(&'static str, String)>,
     pub import: Option<DraftImport>,
     /// Written into the import as far as it is set, or into the comment that stands in its place.
     pub csv: CsvSettings,
@@ -48,6 +54,8 @@ pub struct DraftImport {
     pub schedule: String,
     /// `IMPORT_FORMAT`, where the suffix of the URI does not tell it.
     pub format: Option<Format>,
+    /// `IMPORT_FROM_TIMESTAMP`.
+    pub from_timestamp: Option<String>,
 }
 
 /// Why a draft cannot be written.
@@ -83,11 +91,19 @@ impl Draft {
             }
             text.push('\n');
         }
-        if !self.columns.is_empty() {
-            self.schema(&mut text);
+        if !self.columns.is_empty() || !self.declarations.is_empty() {
+            self.schema(&mut text)?;
+        } else if self.suggest_schema {
+            schema_as_comment(&mut text);
         }
-        if let Some(engine) = &self.engine {
-            text.push_str(&format!("ENGINE {}\n\n", quoted("ENGINE", engine)?));
+        let engine = self.engine.iter().map(|engine| ("ENGINE", engine));
+        let settings = self.engine_settings.iter().map(|(name, value)| (*name, value));
+        let before = text.len();
+        for (name, value) in engine.chain(settings) {
+            text.push_str(&format!("{name} {}\n", quoted(name, value)?));
+        }
+        if text.len() > before {
+            text.push('\n');
         }
         match &self.import {
             Some(import) => text.push_str(&self.import_lines(import)?),
@@ -96,17 +112,26 @@ impl Draft {
         Ok(text)
     }
 
-    fn schema(&self, text: &mut String) {
+    fn schema(&self, text: &mut String) -> Result<(), Unwritable> {
         text.push_str("SCHEMA >\n");
-        let last = self.columns.len() - 1;
+        let mut left = self.columns.len() + self.declarations.len();
+        let mut line = |text: &mut String, declared: &str| {
+            left -= 1;
+            text.push_str(&format!("    {declared}{}\n", if left == 0 { "" } else { "," }));
+        };
         let headerless = self.csv.header == Some(false);
-        for (at, column) in self.columns.iter().enumerate() {
+        for column in &self.columns {
             column.comments.iter().for_each(|line| comment(text, line));
             // Columns of files without a header are found by their position.
-            let declared = if headerless { declared(column, None) } else { declaration(column, self.format) };
-            text.push_str(&format!("    {declared}{}\n", if at == last { "" } else { "," }));
+            line(text, &if headerless { declared(column, None) } else { declaration(column, self.format) });
+        }
+        for declared in &self.declarations {
+            let declared = declared.trim().trim_end_matches(',').trim_end();
+            one_line("SCHEMA", declared)?;
+            line(text, declared);
         }
         text.push('\n');
+        Ok(())
     }
 
     fn import_lines(&self, import: &DraftImport) -> Result<String, Unwritable> {
@@ -120,6 +145,9 @@ impl Draft {
         line("IMPORT_SCHEDULE", &import.schedule)?;
         if let Some(format) = import.format {
             line("IMPORT_FORMAT", format.as_str())?;
+        }
+        if let Some(from) = &import.from_timestamp {
+            line("IMPORT_FROM_TIMESTAMP", from)?;
         }
         if let Some(delimiter) = self.csv.delimiter {
             line("IMPORT_CSV_DELIMITER", &byte(delimiter))?;
@@ -147,11 +175,27 @@ impl Draft {
             uri: format!("s3://my-bucket/path/*.{suffix}"),
             schedule: "@auto".to_owned(),
             format: None,
+            from_timestamp: None,
         };
         comment(text, "to import files, put in the connection and the URI, and remove the '#' from these lines");
-        self.import_lines(&import)?.lines().for_each(|line| comment(text, line));
+        commented_out(text, &self.import_lines(&import)?);
         Ok(())
     }
+}
+
+fn schema_as_comment(text: &mut String) {
+    comment(
+        text,
+        "without SCHEMA the first file that is imported decides the columns; to decide them here, put in yours",
+    );
+    comment(text, "and remove the '#' from these lines");
+    commented_out(text, "SCHEMA >\n    `id` UInt64,\n    `name` Nullable(String)");
+    text.push('\n');
+}
+
+/// Lines that count once the `#` in front of them is gone: without a space behind it, since directives begin their line.
+fn commented_out(text: &mut String, lines: &str) {
+    lines.lines().for_each(|line| text.push_str(&format!("#{line}\n")));
 }
 
 /// A column as SCHEMA has it, with the path to it in files of this format where that is needed: always in files that
@@ -160,7 +204,7 @@ pub fn declaration(column: &DraftColumn, format: Option<Format>) -> String {
     let is_path = |path: &String| JsonPath::parse(path).is_ok();
     let named = || format!("json:$['{}']", column.source.replace('\\', "\\\\").replace('\'', "\\'"));
     let path = match format {
-        Some(Format::Csv) if column.source == column.name => None,
+        Some(Format::Csv) | None if column.source == column.name => None,
         Some(Format::Csv | Format::Parquet) => Some(bare(&column.source).unwrap_or_else(named)).filter(is_path),
         _ if column.source == "$" => Some("json:$".to_owned()),
         _ => {
@@ -213,6 +257,12 @@ fn ends_lines(letter: char) -> bool {
 
 /// A value of one line.
 fn quoted(directive: &'static str, value: &str) -> Result<String, Unwritable> {
+    one_line(directive, value)?;
+    Ok(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Whether a line can hold a value.
+fn one_line(directive: &'static str, value: &str) -> Result<(), Unwritable> {
     let refuse = |reason| Err(Unwritable { directive, value: value.escape_debug().to_string(), reason });
     if value.contains(ends_lines) {
         return refuse("a value ends on the line on which it begins");
@@ -220,7 +270,7 @@ fn quoted(directive: &'static str, value: &str) -> Result<String, Unwritable> {
     if value.contains("{{") {
         return refuse("'{{' begins a secret");
     }
-    Ok(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+    Ok(())
 }
 
 /// A delimiter or quote by its name, where it has one that is easier to read.
