@@ -2,8 +2,8 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -21,7 +21,7 @@ pub fn texts(batch: &RecordBatch, null: &str) -> Result<Vec<Vec<String>>, ArrowE
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// One row as an object. Integers of up to 64 bits, floats, truth values, lists and NULL are what they are in JSON; all
+/// One row as an object. Integers of up to 64 bits (decimals of up to 20 digits without a fraction among them), floats, truth values, lists and NULL are what they are in JSON; all
 /// others, such as decimals and times, are their text, and so are infinite floats.
 ///
 /// # Errors
@@ -54,6 +54,12 @@ fn value(array: &dyn Array, row: usize) -> Result<Value, ArrowError> {
         }
         DataType::Float64 => {
             float(array.as_primitive::<Float64Type>().value(row)).map_or_else(|| text(array, row), Ok)?
+        }
+        // How tables keep UInt64.
+        DataType::Decimal128(..=20, 0) => {
+            let whole = array.as_primitive::<Decimal128Type>().value(row);
+            let small = i64::try_from(whole).map(Value::from).or_else(|_| u64::try_from(whole).map(Value::from));
+            small.map_or_else(|_| text(array, row), Ok)?
         }
         DataType::List(_) => {
             let values = array.as_list::<i32>().value(row);
@@ -88,7 +94,10 @@ mod tests {
     fn no_value_changes_on_its_way_into_json() {
         let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
         let decimal = Decimal128Array::from(vec![Some(12_345), None]).with_precision_and_scale(9, 2).expect("decimal");
+        let whole = Decimal128Array::from(vec![i128::from(u64::MAX), i128::from(u64::MAX) + 1]);
+        let whole = whole.with_precision_and_scale(20, 0).expect("decimal");
         let batch = RecordBatch::try_from_iter([
+            column("whole", whole),
             column("big", UInt64Array::from(vec![Some(u64::MAX), None])),
             column("small", Int64Array::from(vec![Some(i64::MIN), None])),
             column("flag", BooleanArray::from(vec![Some(true), None])),
@@ -101,13 +110,14 @@ mod tests {
         ])
         .expect("a batch");
         let first = json!({
-            "big": u64::MAX, "small": i64::MIN, "flag": true, "short": 0.1, "long": 0.1, "list": [1, null],
+            "whole": u64::MAX, "big": u64::MAX, "small": i64::MIN, "flag": true, "short": 0.1, "long": 0.1, "list": [1, null],
             "decimal": "123.45", "at": "1970-01-01T00:00:01.500Z", "text": "NULL",
         });
         assert_eq!(Value::Object(object(&batch, 0).expect("shown")), first);
         let second = object(&batch, 1).expect("shown");
         assert_eq!((&second["text"], &second["list"], &second["at"]), (&Value::Null, &Value::Null, &Value::Null));
         assert_eq!((&second["short"], &second["long"]), (&json!("NaN"), &json!("inf")));
-        assert_eq!(texts(&batch, "-").expect("shown")[1], ["-", "-", "-", "NaN", "inf", "-", "-", "-", "-"]);
+        assert_eq!(second["whole"], "18446744073709551616");
+        assert_eq!(texts(&batch, "-").expect("shown")[1][1..], ["-", "-", "-", "NaN", "inf", "-", "-", "-", "-"]);
     }
 }

@@ -142,11 +142,15 @@ async fn count(table: &DeltaTable) -> Result<Option<(Option<u64>, u64)>, Failure
     Ok(scan.map(|scan| (scan.row_count(), scan.byte_count())))
 }
 
+/// Batches that are looked at for one that was committed.
+const RECENT: u32 = 20;
+
 fn last_batch(project: &Project, spec: &ImportSpec) -> Result<Option<Timestamp>, Failure> {
     let Some(ledger) = LedgerReader::open(&project.settings.data_dir)? else { return Ok(None) };
-    let query = HistoryQuery { limit: 1, before: None, files: false, outcome: Some("committed".to_owned()) };
+    let query = HistoryQuery { limit: RECENT, before: None, files: false, outcome: None };
     let page = ledger.history(&spec.name, &query)?.unwrap_or_default();
-    Ok(page.batches.into_iter().find_map(|batch| batch.ended_at))
+    let committed = page.batches.into_iter().filter(|batch| batch.state == "committed");
+    Ok(committed.filter_map(|batch| batch.ended_at).max())
 }
 
 impl Entry<'_> {
