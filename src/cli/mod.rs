@@ -14,6 +14,7 @@ mod once;
 mod operation;
 mod output;
 mod project;
+mod push;
 mod quarantine;
 mod rollback;
 mod run;
@@ -74,6 +75,8 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
+    /// Check the configuration and let it take effect, in the running program or in the data directory
+    Push(push::Push),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(verb) => verb.execute(),
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
+        Verb::Push(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),

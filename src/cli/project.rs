@@ -1,6 +1,7 @@
 //! Loading the configuration for a verb, with all its problems told at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::secret::Secret;
@@ -9,6 +10,8 @@ use connector_datafile::suggest::nearest;
 use connector_ledger::LedgerReader;
 
 use super::{ConfigFolder, Ended, output};
+use crate::app::live::Source;
+use crate::app::watch::fingerprint;
 use crate::app::{INSTANCE_SECRET, make_folder};
 use crate::config::{Parts, Project, Surroundings, load, process_variable, read_parts};
 use crate::private_file;
@@ -20,8 +23,7 @@ pub fn load_project(folder: &ConfigFolder) -> Result<Project, Ended> {
 
 /// Loads the folder with variables from anywhere.
 pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Ended> {
-    let current_dir = std::env::current_dir()
-        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
+    let current_dir = current_dir()?;
     let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
     match load(folder, &around) {
         Ok(project) => {
@@ -43,8 +45,7 @@ pub fn with_parts<T>(
     folder: &ConfigFolder,
     work: impl FnOnce(&Parts, &Surroundings<'_>) -> Result<T, Ended>,
 ) -> Result<T, Ended> {
-    let current_dir = std::env::current_dir()
-        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
+    let current_dir = current_dir()?;
     let around =
         Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
     work(&read_parts(&folder.config, &around), &around)
@@ -57,6 +58,26 @@ pub fn connection(parts: &Parts, around: &Surroundings<'_>, name: &str) -> Resul
         output::error(&format!("the connection {name} cannot be used"));
         Ended::Told(ErrorClass::Config)
     })
+}
+
+/// What a running program reads its configuration from, again and again. To be asked for before the configuration is
+/// loaded that it starts with, so that no edit between the two is missed.
+pub fn source(
+    folder: &Path,
+    variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Result<Source, Failure> {
+    let (seen, current_dir, folder) = (fingerprint(folder), current_dir()?, folder.to_owned());
+    let reads = folder.clone();
+    let read = move || {
+        let around = Surroundings { variable: &variable, current_dir: &current_dir, instance_secret: &instance_secret };
+        load(&reads, &around)
+    };
+    Ok(Source { folder, seen, load: Arc::new(read) })
+}
+
+fn current_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))
 }
 
 /// The import of a data source.

@@ -61,6 +61,7 @@ mod poison;
 mod power_loss;
 #[cfg(test)]
 mod quarantine;
+mod reload;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]

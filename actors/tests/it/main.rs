@@ -8,6 +8,7 @@ mod marks;
 mod pins;
 mod pipeline;
 mod poison;
+mod reconfigure;
 mod revisions;
 mod table;
 mod trouble;

@@ -12,6 +12,7 @@
 //! | [`csv`] | how CSV files are written: configured, found out, fixed |
 //! | [`binding`], [`compat`], [`evolve`] | which file column feeds which table column, which type fits, what is added |
 //! | [`block`], [`quarantine`], [`remedy`] | the unit of decoded rows with the rejected ones, the table that takes those, what to do about them |
+//! | [`origin`] | whether a data source is still the import that its name says |
 //! | [`guard`], [`reread`] | when an import is paused because its rows are mostly bad, or most of it would be read again |
 //! | [`history`], [`known`] | what the tracker tells of batches, files and schema versions; what the ledger knows of objects |
 //! | [`claim`] | how many files one tick may take, and in which order |
@@ -43,6 +44,7 @@ pub mod history;
 pub mod ids;
 pub mod known;
 pub mod object;
+pub mod origin;
 pub mod outcome;
 pub mod pace;
 pub mod ports;

@@ -179,8 +179,38 @@ pub const DEFAULT_FILES_PER_TICK: u32 = 5;
 pub const DEFAULT_TICK: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An import of public files that is configured in nothing else.
+    pub(crate) fn import_reading(name: &str, uri: &str) -> ImportSpec {
+        ImportSpec {
+            name: ImportName::new(name),
+            connection: ConnectionSpec {
+                name: "public".to_owned(),
+                region: "us-east-1".to_owned(),
+                access: Access::Anonymous,
+                endpoint: None,
+                sts_endpoint: None,
+                path_style: false,
+                requester_pays: false,
+            },
+            uri: BucketUri::parse(uri).expect("a URI"),
+            schedule: Schedule::Auto,
+            format: None,
+            from_timestamp: None,
+            max_files: DEFAULT_FILES_PER_TICK,
+            columns: None,
+            partition: None,
+            ttl: None,
+            evolution: EvolutionRules::default(),
+            csv: CsvSettings::default(),
+            guard: GuardLimits::default(),
+            overwrite: OverwritePolicy::default(),
+            maintenance: MaintenanceRules::default(),
+            tick: DEFAULT_TICK,
+        }
+    }
 
     #[test]
     fn a_suffix_names_the_format_whatever_compression_stands_behind_it() {
