@@ -22,7 +22,7 @@ use connector_core::credit::Seat;
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{ImportRegistered, ProcessStarted};
 use connector_core::ids::ImportName;
-use connector_core::spec::ImportSpec;
+use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_core::status::ImportState;
 use connector_core::telemetry::ImportLabels;
 use connector_decode::Pool;
@@ -256,8 +256,13 @@ fn listen(
 
 /// The S3 clients of an import's connection.
 pub fn connect(spec: &ImportSpec, clock: Arc<dyn Clock>) -> Result<S3Connection, Failure> {
+    connect_through(&spec.connection, clock)
+}
+
+/// The S3 clients of a connection.
+pub fn connect_through(connection: &ConnectionSpec, clock: Arc<dyn Clock>) -> Result<S3Connection, Failure> {
     let settings = S3Settings { seed: fastrand::u64(..), ..S3Settings::default() };
-    S3Connection::new(&spec.connection, clock, settings).map_err(Failure::from)
+    S3Connection::new(connection, clock, settings).map_err(Failure::from)
 }
 
 /// Makes a folder of the data directory, and those above it, so that a power cut does not take them away again.

@@ -10,7 +10,9 @@
 //! | [`destination`] | the tables of every import, in a folder or in a bucket |
 //! | [`http`], [`exporter`] | metrics, health and API |
 //! | [`plan`] | what the next sync would do |
+//! | [`generate`] | a `.datasource` from a sample file |
 //! | [`preview`], [`quarantine`] | a file as it would land; rows that did not fit, grouped and exported |
+//! | [`rows`] | rows of a table as text and as JSON |
 //! | [`probe`] | processes that decode suspect files |
 //! | [`demo`] | sample data that keeps coming |
 //! | [`logging`], [`private_file`] | log lines; secrets of the data directory |
@@ -24,6 +26,7 @@ pub mod destination;
 pub mod explain;
 pub mod exporter;
 pub mod faults;
+pub mod generate;
 pub mod http;
 pub mod logging;
 pub mod operations;
@@ -32,3 +35,4 @@ pub mod preview;
 pub mod private_file;
 pub mod probe;
 pub mod quarantine;
+pub mod rows;

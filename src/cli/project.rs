@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use connector_core::error::Failure;
+use connector_core::error::{ErrorClass, Failure};
 use connector_core::secret::Secret;
-use connector_core::spec::ImportSpec;
+use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_datafile::Problems;
 use connector_datafile::suggest::nearest;
 use connector_ledger::LedgerReader;
@@ -14,7 +14,7 @@ use super::{ConfigFolder, Ended, output};
 use crate::app::live::Source;
 use crate::app::watch::fingerprint;
 use crate::app::{INSTANCE_SECRET, make_folder};
-use crate::config::{Project, Settings, Surroundings, load, load_settings, process_variable};
+use crate::config::{Parts, Project, Settings, Surroundings, load, load_settings, process_variable, read_parts};
 use crate::private_file;
 
 /// Loads the folder with the environment of this process. Problems and warnings go to standard error.
@@ -55,6 +55,26 @@ pub fn try_load(
     let current_dir = current_dir()?;
     let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
     Ok(load(folder, &around))
+}
+
+/// Reads the files of the folder one by one, with the environment of this process, whatever is wrong with them.
+pub fn with_parts<T>(
+    folder: &ConfigFolder,
+    work: impl FnOnce(&Parts, &Surroundings<'_>) -> Result<T, Ended>,
+) -> Result<T, Ended> {
+    let current_dir = current_dir()?;
+    let around =
+        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    work(&read_parts(&folder.config, &around), &around)
+}
+
+/// A connection of the folder; what is wrong with it goes to standard error.
+pub fn connection(parts: &Parts, around: &Surroundings<'_>, name: &str) -> Result<ConnectionSpec, Ended> {
+    parts.connection(name, around).map_err(|problems| {
+        output::diagnostics(&problems.diagnostics);
+        output::error(&format!("the connection {name} cannot be used"));
+        Ended::Told(ErrorClass::Config)
+    })
 }
 
 /// What a running program reads its configuration from, again and again. To be asked for before the configuration is

@@ -28,7 +28,7 @@ use connector_core::error::Failure;
 use connector_core::secret::Secret;
 
 pub use destination::BucketDestination;
-pub use project::{Project, load, load_settings};
+pub use project::{Parts, Project, load, load_settings, read_parts};
 pub use settings::Settings;
 
 /// What the configuration is read in: everything that is not in its files. Injected, so that tests need no process.

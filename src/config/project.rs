@@ -9,6 +9,7 @@ use connector_core::ids::ImportName;
 use connector_core::ports::MaintenanceRules;
 use connector_core::secret::Secret;
 use connector_core::spec::{Access, Caller, ConnectionSpec, ImportSpec, StaticKeys};
+use connector_datafile::datasource::connection_name;
 use connector_datafile::suggest::nearest;
 use connector_datafile::{
     AccessDef, Connection, DataSource, Diagnostic, Import, Problems, SourceFile, Span, parse_connection,
@@ -86,6 +87,75 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
 /// the program that runs with this folder; good for nothing else.
 pub fn load_settings(folder: &Path, around: &Surroundings<'_>) -> Settings {
     Loader { around, diagnostics: Vec::new() }.settings(&folder.join(SETTINGS_FILE))
+}
+
+/// The files of a configuration folder one by one, whatever is wrong with others: for those who make new files, or list
+/// what there is.
+#[derive(Debug)]
+pub struct Parts {
+    pub settings: Settings,
+    pub connections: Vec<Connection>,
+    pub datasources: Vec<DataSource>,
+    /// All problems, each with its file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a folder that need not be there, and checks nothing against anything.
+pub fn read_parts(folder: &Path, around: &Surroundings<'_>) -> Parts {
+    let mut loader = Loader { around, diagnostics: Vec::new() };
+    let settings = loader.settings(&folder.join(SETTINGS_FILE));
+    let secrets = |name: &str| (around.variable)(name).map(Secret::new);
+    let (mut connections, mut datasources) = (Vec::new(), Vec::new());
+    for file in loader.files(&folder.join("connections"), "connection") {
+        let (connection, found) = parse_connection(&file, &secrets);
+        loader.diagnostics.extend(found);
+        connections.push(connection);
+    }
+    for file in loader.files(&folder.join("datasources"), "datasource") {
+        let (datasource, found) = parse_datasource(&file, &secrets);
+        loader.diagnostics.extend(found);
+        datasources.push(datasource);
+    }
+    Parts { settings, connections, datasources, diagnostics: loader.diagnostics }
+}
+
+impl Parts {
+    /// A connection, ready to be used.
+    ///
+    /// # Errors
+    /// What is wrong with its file, or with the settings; that there is no such connection; that it has no region.
+    pub fn connection(&self, name: &str, around: &Surroundings<'_>) -> Result<ConnectionSpec, Problems> {
+        let of_file = |file: &SourceFile| {
+            let at =
+                |diagnostic: &&Diagnostic| diagnostic.place.as_ref().is_some_and(|at| at.file.name() == file.name());
+            self.diagnostics.iter().filter(|one| one.is_error()).filter(at).cloned().collect::<Vec<_>>()
+        };
+        let wanted = connection_name(name);
+        let mut loader = Loader { around, diagnostics: self.settings_problems() };
+        let Some(found) = self.connections.iter().find(|connection| connection.name == wanted) else {
+            let names: Vec<&str> = self.connections.iter().map(|connection| connection.name.as_str()).collect();
+            let diagnostic = Diagnostic::error("unknown_connection", format!("there is no connection '{wanted}'"));
+            loader.diagnostics.push(match nearest(&wanted, names.iter().copied()) {
+                Some(near) => diagnostic.suggest(Some(near)),
+                None if names.is_empty() => diagnostic.hint(format!("create the file connections/{wanted}.connection")),
+                None => diagnostic.hint(format!("connections are {}", names.join(", "))),
+            });
+            return Err(Problems { diagnostics: loader.diagnostics });
+        };
+        loader.diagnostics.extend(of_file(&found.file));
+        loader.check_regions(std::slice::from_ref(found), &self.settings);
+        let spec = if loader.has_errors() { None } else { loader.spec(found, &self.settings) };
+        spec.ok_or(Problems { diagnostics: loader.diagnostics })
+    }
+
+    /// What is wrong with the settings.
+    fn settings_problems(&self) -> Vec<Diagnostic> {
+        let elsewhere = |diagnostic: &&Diagnostic| {
+            let file = diagnostic.place.as_ref().map_or("", |place| place.file.name());
+            diagnostic.is_error() && !file.ends_with(".connection") && !file.ends_with(".datasource")
+        };
+        self.diagnostics.iter().filter(elsewhere).cloned().collect()
+    }
 }
 
 struct Loader<'a> {

@@ -35,6 +35,8 @@ mod first_run;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod generate;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod hostile_s3;

@@ -19,7 +19,7 @@
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
 //! | `schedule`, `exclude` | when an import works, which keys it leaves out |
 //! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
-//! | [`write`] | new files, as text that is read back as the same values |
+//! | [`mod@write`] | new files, as text that is read back as the same values |
 
 pub mod column;
 pub mod connection;

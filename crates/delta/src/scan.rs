@@ -52,15 +52,18 @@ impl TableScan {
     }
 
     /// How many data files are left to read.
-    #[cfg(test)]
-    pub(crate) fn file_count(&self) -> usize {
+    pub fn file_count(&self) -> usize {
         self.files.len()
     }
 
     /// How many rows they have, by the log. `None` if another program added a file and did not say.
-    #[cfg(test)]
-    pub(crate) fn row_count(&self) -> Option<u64> {
+    pub fn row_count(&self) -> Option<u64> {
         self.files.as_slice().iter().map(|file| file.rows).sum()
+    }
+
+    /// The bytes of the data files that are left to read.
+    pub fn byte_count(&self) -> u64 {
+        self.files.as_slice().iter().map(|file| file.bytes).sum()
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, DeltaError> {
@@ -99,21 +102,15 @@ struct DataFile {
     partition: Option<(String, ArrayRef)>,
     /// Which of the first rows another program has not deleted; further ones are all there.
     selected: Option<Vec<bool>>,
-    #[cfg(test)]
+    /// By the log.
     rows: Option<u64>,
+    bytes: u64,
 }
 
 impl DataFile {
     /// One of which all rows are read.
     fn plain(storage: Storage, path: String, partition: Option<(String, ArrayRef)>) -> Self {
-        Self {
-            storage,
-            path,
-            partition,
-            selected: None,
-            #[cfg(test)]
-            rows: None,
-        }
+        Self { storage, path, partition, selected: None, rows: None, bytes: 0 }
     }
 }
 
@@ -182,13 +179,12 @@ fn data_file(kernel: &Kernel, base: &Base, file: &ScanFile) -> Result<DataFile, 
         path,
         partition,
         selected,
-        #[cfg(test)]
         rows: rows_said(file),
+        bytes: u64::try_from(file.size).unwrap_or_default(),
     })
 }
 
 /// How many rows a file has, by the log.
-#[cfg(test)]
 fn rows_said(file: &ScanFile) -> Option<u64> {
     let deleted = file.dv_info.cardinality().ok()?.unwrap_or_default();
     file.stats.as_ref().and_then(|stats| stats.num_records.checked_sub(deleted))

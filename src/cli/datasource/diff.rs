@@ -9,12 +9,13 @@ use connector_core::error::Failure;
 use connector_core::history::SchemaVersion;
 use connector_core::quarantine::shown;
 use connector_core::schema::{Column, Origin, TableSchema};
-use connector_core::spec::{Format, ImportSpec};
+use connector_core::spec::ImportSpec;
+use connector_datafile::write::datasource::declaration;
 use connector_ledger::LedgerReader;
 use serde_json::{Value, json};
 
 use super::super::{ConfigFolder, VerbResult, output, project, runtime};
-use super::{column_json, type_of};
+use super::column_json;
 use crate::destination::Destinations;
 
 #[derive(Args)]
@@ -138,55 +139,6 @@ fn declarations<'a>(spec: &ImportSpec, columns: impl ExactSizeIterator<Item = &'
     let last = columns.len().saturating_sub(1);
     for (at, column) in columns.enumerate() {
         let comma = if at == last { "" } else { "," };
-        output::line(format!("    {}{comma}", declaration(column, spec.format)));
-    }
-}
-
-/// A column of the table as SCHEMA would have it, with its place in the files if that is spelled otherwise.
-fn declaration(column: &Column, format: Option<Format>) -> String {
-    let path = match format {
-        _ if column.source == column.name => String::new(),
-        Some(Format::Csv | Format::Parquet) => {
-            let name = column.source.replace('\\', "\\\\").replace('\'', "\\'");
-            format!("json:$['{name}']")
-        }
-        _ if column.source.starts_with('[') => format!("json:${}", column.source),
-        _ => format!("json:$.{}", column.source),
-    };
-    let quoted = |text: &str| format!("`{}`", text.replace('\\', "\\\\").replace('`', "\\`"));
-    let path = if path.is_empty() { path } else { format!(" {}", quoted(&path)) };
-    format!("{} {}{path}", quoted(&column.name), type_of(column))
-}
-#[cfg(test)]
-mod tests {
-    use connector_core::types::ColumnType;
-    use connector_datafile::{SourceFile, parse_datasource};
-
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_added_to_schema_is_read_as_the_column_that_the_table_has() {
-        let array = ColumnType::Array { element: Box::new(ColumnType::String), nullable: true };
-        let columns = [
-            (Column::nullable("x", ColumnType::Int64), "x"),
-            (Column::nullable("placed_at", ColumnType::DateTime64 { precision: 6 }), "placed at"),
-            (Column::nullable("ID_2", ColumnType::Decimal { precision: 9, scale: 2 }), "ID"),
-            (Column::nullable("odd", ColumnType::String), "it's `odd` \\ or [not]"),
-            (Column::required("tags", array), "tags"),
-        ];
-        let of = |(column, source): &(Column, &str)| Column { source: (*source).to_owned(), ..column.clone() };
-        let columns: Vec<Column> = columns.iter().map(of).collect();
-        let declared: Vec<String> = columns.iter().map(|column| declaration(column, Some(Format::Csv))).collect();
-        let import = "IMPORT_CONNECTION_NAME c\nIMPORT_BUCKET_URI s3://bkt/*.csv";
-        let text = format!("SCHEMA >\n    {}\n\n{import}\n", declared.join(",\n    "));
-        let (read, problems) =
-            parse_datasource(&SourceFile::new("datasources/t.datasource", text.clone()), &|_: &str| None);
-        assert_eq!(problems, [], "{text}");
-        let facts = |column: &Column| (column.name.clone(), column.source.clone(), type_of(column));
-        let read: Vec<_> = read.columns.iter().flatten().map(|found| facts(&found.column)).collect();
-        assert_eq!(read, columns.iter().map(facts).collect::<Vec<_>>(), "{text}");
-
-        let nested = Column { source: "a.b".to_owned(), ..Column::nullable("a_b", ColumnType::Int64) };
-        assert_eq!(declaration(&nested, Some(Format::Ndjson)), "`a_b` Nullable(Int64) `json:$.a.b`");
+        output::line(format!("    {}{comma}", declaration(&column.into(), spec.format)));
     }
 }

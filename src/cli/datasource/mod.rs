@@ -1,9 +1,15 @@
 //! `datasource`: what a data source's files look like, what its table has beyond its file, and pausing its import.
 
+mod create;
+mod data;
 mod diff;
+mod generate;
+mod looks;
+mod ls;
 pub(super) mod mending;
 mod preview;
 mod rm;
+mod sample;
 mod sync;
 
 use clap::{Args, Subcommand};
@@ -23,6 +29,14 @@ pub struct DataSource {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Write a .datasource for files such as a sample
+    Generate(generate::Generate),
+    /// Write a .datasource from flags, or one to fill in
+    Create(create::Create),
+    /// List the data sources: what they read, and what their tables hold
+    Ls(ls::Ls),
+    /// Show rows of the table
+    Data(data::Data),
     /// Show the first rows of a file as they would land. Imports nothing
     Preview(preview::PreviewVerb),
     /// Show what the table has beyond the .datasource file, and what the file has beyond the table
@@ -43,6 +57,10 @@ enum Verb {
 impl DataSource {
     pub fn execute(self) -> VerbResult {
         match self.verb {
+            Verb::Generate(verb) => verb.execute(),
+            Verb::Create(verb) => verb.execute(),
+            Verb::Ls(verb) => verb.execute(),
+            Verb::Data(verb) => verb.execute(),
             Verb::Preview(verb) => verb.execute(),
             Verb::Diff(verb) => verb.execute(),
             Verb::Scheduling(verb) => verb.execute(),

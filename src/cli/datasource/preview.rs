@@ -1,183 +1,199 @@
 //! `datasource preview`: the first rows of a file as they would land.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use arrow::array::Array;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::Args;
-use connector_core::block::Block;
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::error::Failure;
 use connector_core::ports::ColumnEvidence;
-use connector_core::quarantine::shown;
-use connector_core::spec::ImportSpec;
+use connector_core::preparation::reconcile;
+use connector_core::schema::TableSchema;
+use connector_core::spec::{Format, ImportSpec};
 use connector_ledger::LedgerReader;
 use serde_json::{Value, json};
 
-use super::super::{ConfigFolder, VerbResult, output, project, runtime};
-use super::{column_json, type_of};
+use super::super::{ConfigFolder, Ended, VerbResult, output, project, runtime};
+use super::looks;
+use super::sample::{self, FormatName};
 use crate::app::connect;
 use crate::config::Project;
-use crate::preview::{Preview, preview};
+use crate::preview::{Base, LocalFile, Looked, Rules, Which, fetch_local, look, preview};
 
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  s3-connector datasource preview orders
-  s3-connector datasource preview orders --evidence
-  s3-connector datasource preview orders --file orders/2025-01-31.csv --rows 50")]
+  s3-connector datasource preview orders                                   the oldest file, which decides the columns
+  s3-connector datasource preview orders --newest 3                        the newest files, as the table is now
+  s3-connector datasource preview orders --file orders/2025-01-31.csv --rows 50
+  s3-connector datasource preview orders --local new.csv                   would this file fit, once it is uploaded?
+  s3-connector datasource preview new.csv --evidence                       what would become of it, whatever the table?
+  s3-connector datasource preview 's3://my-bucket/*.csv' --connection shop")]
 pub(super) struct PreviewVerb {
     #[command(flatten)]
     folder: ConfigFolder,
-    /// The data source
-    datasource: String,
+    /// A data source; or a file of this machine; or a URI, to be read through --connection
+    #[arg(value_name = "DATASOURCE|FILE|URI")]
+    target: String,
     /// The key of the file to look at; the oldest one that matches if left out
-    #[arg(long)]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["newest", "local"])]
     file: Option<String>,
-    /// Rows shown at most
+    /// Look at this many of the newest files, as they would land in the table as it is now
+    #[arg(long, value_name = "FILES", conflicts_with = "local")]
+    newest: Option<usize>,
+    /// Look at a file of this machine, as it would land in the table as it is now
+    #[arg(long, value_name = "FILE")]
+    local: Option<PathBuf>,
+    /// The connection that reads a URI; can be left out if there is only one
+    #[arg(long)]
+    connection: Option<String>,
+    /// The format, if no suffix tells it; for a file or a URI
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// Rows shown at most, of each file
     #[arg(long, default_value_t = 10)]
     rows: usize,
     /// Show why each column has its type
     #[arg(long)]
     evidence: bool,
-    /// Print JSON
+    /// Print JSON; with --newest it has a list, files
     #[arg(long)]
     json: bool,
 }
+
 impl PreviewVerb {
     pub(super) fn execute(self) -> VerbResult {
-        let project = project::load_project(&self.folder)?;
-        let spec = project::import(&project, &self.datasource)?;
-        let mut found = runtime::block_on(|_| async {
-            let source = connect(spec, Arc::new(SystemClock))?.bucket(spec.uri.bucket());
-            Ok(preview(spec, &source, self.file.as_deref(), SystemClock.now()).await?)
-        })?;
-        if let Some(evidence) = recorded_evidence(&project, spec, &found)? {
-            found.evidence = evidence;
-        }
-        if self.json {
-            output::line(as_json(&found, self.rows).to_string());
+        let (looked, next) = if self.target.starts_with("s3://") {
+            self.only_for_data_sources(self.local.is_some(), "--local")?;
+            let looked = project::with_parts(&self.folder, |parts, around| {
+                let named = sample::connection_name(parts, self.connection.as_deref())?;
+                let connection = project::connection(parts, around, &named)?;
+                let selection = sample::selection(&self.target, self.format.map(Format::from))?;
+                let looked = runtime::block_on(|_| async {
+                    let source = sample::bucket(&connection, &selection.uri)?;
+                    let which = self.which(&selection.uri)?;
+                    Ok(preview(&selection, &Rules::default(), &source, which, None, SystemClock.now()).await?)
+                })?;
+                Ok((looked, named))
+            });
+            let (looked, named) = looked?;
+            let uri = sample::quoted(&self.target);
+            (looked, vec![format!("datasource generate {uri} --connection {named}")])
+        } else if Path::new(&self.target).is_file() && !self.is_data_source() {
+            self.only_for_data_sources(self.local.is_some(), "--local")?;
+            self.only_for_data_sources(self.file.is_some(), "--file")?;
+            self.only_for_data_sources(self.newest.is_some(), "--newest")?;
+            let preview = self.local_file(Path::new(&self.target), None, &Rules::default(), None)?;
+            let next = format!("datasource generate {}", sample::quoted(&self.target));
+            (Looked { previews: vec![preview], complete: true }, vec![next])
         } else {
-            self.show(&found);
-        }
+            (self.of_data_source()?, vec![format!("datasource sync {}", self.target)])
+        };
+        self.tell(&looked, &next);
         Ok(ExitCode::SUCCESS)
     }
 
-    fn show(&self, found: &Preview) {
-        let object = &found.object;
-        let (format, bytes) = (found.format.as_str(), output::bytes(object.size));
-        output::line(format!("{} ({format}, {bytes}, {})", shown(&object.key), object.last_modified));
-        if let Some(dialect) = &found.dialect {
-            let quote = dialect.quote.map_or("none".to_owned(), |quote| {
-                if quote == b'\'' { "\"'\"".to_owned() } else { format!("'{}'", shown_byte(quote)) }
-            });
-            let header = if dialect.header { "with a header" } else { "without a header" };
-            let nulls = if dialect.nulls.is_empty() { "empty".to_owned() } else { dialect.nulls.join(", ") };
-            let delimiter = shown_byte(dialect.delimiter);
-            output::line(format!("  delimiter '{delimiter}', quote {quote}, {header}, NULL: {nulls}"));
+    /// A word without anything that only paths have names a data source, if there is one.
+    fn is_data_source(&self) -> bool {
+        let file = sample::path_of(&self.folder.config, &self.target);
+        file.is_file()
+    }
+
+    fn only_for_data_sources(&self, given: bool, option: &str) -> Result<(), Failure> {
+        if given {
+            let message = format!("{option} says nothing about {}: it is for data sources", self.target);
+            return Err(Failure::config("usage", message));
         }
-        output::line("");
-        let mut columns = vec![["COLUMN", "TYPE", "IN FILES"].map(str::to_owned).to_vec()];
-        columns.extend(
-            found.schema.columns.iter().map(|column| vec![column.name.clone(), type_of(column), shown(&column.source)]),
-        );
-        output::table(&columns);
-        if self.evidence {
-            show_evidence(&found.evidence);
+        Ok(())
+    }
+
+    fn which<'k>(&'k self, uri: &connector_core::uri::BucketUri) -> Result<Which<'k>, Failure> {
+        match (&self.file, self.newest) {
+            (Some(key), _) => Ok(Which::Key(sample::key_in(uri, key)?)),
+            (None, Some(files)) => Ok(Which::Newest(files)),
+            (None, None) => Ok(Which::Oldest),
         }
-        for cause in &found.causes {
-            output::line(format!("\nits rows would go to quarantine: {}", cause.message));
+    }
+
+    fn of_data_source(&self) -> Result<Looked, Ended> {
+        let project = project::load_project(&self.folder)?;
+        let spec = project::import(&project, &self.target)?;
+        let rules = Rules::from(spec);
+        let mut looked = if let Some(path) = &self.local {
+            let base = base_of(&project, spec)?;
+            let preview = self.local_file(path, spec.format, &rules, base.as_ref())?;
+            Looked { previews: vec![preview], complete: true }
+        } else {
+            let base = if self.newest.is_some() { base_of(&project, spec)? } else { None };
+            runtime::block_on(|_| async {
+                let source = connect(spec, Arc::new(SystemClock))?.bucket(spec.uri.bucket());
+                let which = self.which(&spec.uri)?;
+                Ok(preview(&spec.into(), &rules, &source, which, base, SystemClock.now()).await?)
+            })?
+        };
+        for found in &mut looked.previews {
+            if let Some(evidence) = recorded_evidence(&project, spec, &found.object.key)? {
+                found.evidence = evidence;
+            }
         }
-        show_rows(found, self.rows);
+        Ok(looked)
+    }
+
+    fn local_file(
+        &self,
+        path: &Path,
+        format: Option<Format>,
+        rules: &Rules,
+        base: Option<&Base>,
+    ) -> Result<crate::preview::Preview, Ended> {
+        let file = LocalFile::open(path)?;
+        let format = self.format.map(Format::from).or(format).map_or_else(|| file.format(), Ok)?;
+        let fetched = runtime::block_on(|_| async { Ok(fetch_local(&file, format).await?) })?;
+        Ok(look(&fetched, rules, base, SystemClock.now())?.0)
+    }
+
+    fn tell(&self, looked: &Looked, next: &[String]) {
+        if !looked.complete {
+            output::note("note: the listing is long and was not read to its end; there may be older and newer files");
+        }
+        if self.json {
+            let mut files = looked.previews.iter().map(|found| looks::as_json(found, self.rows));
+            let document = match self.newest {
+                Some(_) => json!({ "files": files.collect::<Vec<_>>() }),
+                None => files.next().unwrap_or(Value::Null),
+            };
+            return output::line(document.to_string());
+        }
+        for (at, found) in looked.previews.iter().enumerate() {
+            if at > 0 {
+                output::line("");
+            }
+            looks::show(found, self.rows, self.evidence);
+        }
+        sample::tell_next(&sample::commands(&self.folder.config, next));
     }
 }
 
-/// A byte of a dialect: itself, or an escape where nobody would see it.
-fn shown_byte(byte: u8) -> String {
-    if byte.is_ascii_graphic() || byte == b' ' { char::from(byte).to_string() } else { byte.escape_ascii().to_string() }
+/// What the import has decided already; `None` before its first file.
+fn base_of(project: &Project, spec: &ImportSpec) -> Result<Option<Base>, Failure> {
+    let Some(ledger) = LedgerReader::open(&project.settings.data_dir)? else { return Ok(None) };
+    let record = ledger.record(&spec.name)?;
+    let Some((table, reference)) = record.and_then(|record| record.schema.zip(record.reference)) else {
+        return Ok(None);
+    };
+    let Some(columns) = &spec.columns else {
+        return Ok(Some(Base { schema: table, added: Vec::new(), reference }));
+    };
+    let declared = TableSchema { columns: columns.clone(), partition: spec.partition.clone() };
+    let reconciled = reconcile(&declared, &table)?;
+    Ok(Some(Base { schema: reconciled.schema, added: reconciled.added, reference }))
 }
 
 /// What the ledger keeps of the schema's reference file, if this is it.
-fn recorded_evidence(
-    project: &Project,
-    spec: &ImportSpec,
-    found: &Preview,
-) -> Result<Option<Vec<ColumnEvidence>>, Failure> {
+fn recorded_evidence(project: &Project, spec: &ImportSpec, key: &str) -> Result<Option<Vec<ColumnEvidence>>, Failure> {
     let Some(ledger) = LedgerReader::open(&project.settings.data_dir)? else { return Ok(None) };
     let reference = ledger.record(&spec.name)?.and_then(|record| record.reference);
-    let same = reference.filter(|reference| reference.key == found.object.key && !reference.evidence.is_empty());
+    let same = reference.filter(|reference| reference.key == key && !reference.evidence.is_empty());
     Ok(same.map(|reference| reference.evidence))
-}
-
-fn show_evidence(evidence: &[ColumnEvidence]) {
-    output::line("");
-    let mut rows = vec![["COLUMN", "TYPE", "VALUES", "NULLS", "BECAUSE", "EXAMPLES"].map(str::to_owned).to_vec()];
-    for one in evidence {
-        rows.push(vec![
-            shown(&one.column),
-            one.ty.clone(),
-            one.values.to_string(),
-            one.nulls.to_string(),
-            one.because.clone(),
-            one.examples.iter().map(|example| shown(example)).collect::<Vec<_>>().join(", "),
-        ]);
-    }
-    output::table(&rows);
-}
-
-fn show_rows(found: &Preview, limit: usize) {
-    let names: Vec<String> = found.schema.columns.iter().map(|column| column.name.clone()).collect();
-    let mut rows = vec![names];
-    rows.extend(found.blocks.iter().flat_map(texts_of).take(limit));
-    output::line("");
-    output::table(&rows);
-    let rejected: usize = found.blocks.iter().map(|block| block.rejected.len()).sum();
-    if rejected > 0 {
-        output::line(format!("\n{rejected} of the rows looked at would go to quarantine:"));
-        for message in messages_of(found).take(limit) {
-            output::line(format!("  {message}"));
-        }
-    }
-}
-
-/// The good rows of a block as text.
-fn texts_of(block: &Block) -> Vec<Vec<String>> {
-    let options = FormatOptions::default().with_null("NULL");
-    let column = |array: &Arc<dyn Array>| {
-        let formatter = ArrayFormatter::try_new(array, &options).ok();
-        let text =
-            |row| formatter.as_ref().map_or_else(String::new, |formatter| shown(&formatter.value(row).to_string()));
-        (0..array.len()).map(text).collect::<Vec<_>>()
-    };
-    let columns: Vec<Vec<String>> = block.rows.columns().iter().map(column).collect();
-    (0..block.rows.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()).collect()
-}
-
-fn messages_of(found: &Preview) -> impl Iterator<Item = String> + '_ {
-    let mut first = 0;
-    found.blocks.iter().flat_map(move |block| {
-        let start = first;
-        first += block.records;
-        (0..block.rejected.len()).map(move |row| {
-            let errors = block.rejected.errors_of(row).iter();
-            let messages: Vec<String> = errors.map(|error| block.rejected.message(row, error, &found.schema)).collect();
-            format!("row {}: {}", start + block.rejected.ordinals[row] + 1, messages.join("; "))
-        })
-    })
-}
-
-fn as_json(found: &Preview, limit: usize) -> Value {
-    let columns: Vec<Value> = found.schema.columns.iter().map(column_json).collect();
-    json!({
-        "key": found.object.key,
-        "format": found.format.as_str(),
-        "bytes": found.object.size,
-        "dialect": found.dialect,
-        "columns": columns,
-        "evidence": found.evidence,
-        "causes": found.causes.iter().map(|cause| json!({ "column": cause.column, "code": cause.code, "message": cause.message })).collect::<Vec<_>>(),
-        "rows": found.blocks.iter().flat_map(texts_of).take(limit).collect::<Vec<_>>(),
-        "quarantined": messages_of(found).take(limit).collect::<Vec<_>>(),
-    })
 }
