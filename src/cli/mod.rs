@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod connection;
 mod datasource;
 mod decode_probe;
 mod demo;
@@ -74,6 +75,8 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
+    /// Probe what a connection may do, permission by permission
+    Connection(connection::Connection),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(verb) => verb.execute(),
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
+        Verb::Connection(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),

@@ -5,6 +5,7 @@
 //! | [`settings`] | `s3-connector.toml` and the environment variables that override it |
 //! | [`project`] | the whole folder: settings, connections and data sources, checked against each other |
 //! | [`destination`] | where tables are: a folder, or a bucket with the connection that writes there |
+//! | [`secrets`] | the environment and the folder that `tb_secret` looks into |
 //! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!
 //! Relative paths in the settings start from the current directory of the process, not from the configuration
@@ -12,6 +13,7 @@
 
 pub mod destination;
 pub mod project;
+pub mod secrets;
 pub mod settings;
 mod toml;
 mod units;

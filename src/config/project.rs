@@ -17,6 +17,7 @@ use connector_datafile::{
 use sha2::{Digest, Sha256};
 
 use super::Surroundings;
+use super::secrets::SecretStore;
 use super::settings::{self, Settings};
 
 /// The name of the settings file.
@@ -30,6 +31,8 @@ pub struct Project {
     pub settings: Settings,
     /// One for each data source that has an import, by name.
     pub imports: Vec<ImportSpec>,
+    /// All connections, by name, whether anything uses them or not.
+    pub connections: Vec<ConnectionSpec>,
     /// The connection that writes the tables, if they are in a bucket.
     pub writer: Option<ConnectionSpec>,
     pub warnings: Vec<Diagnostic>,
@@ -48,7 +51,8 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
         return Err(Problems { diagnostics: vec![Diagnostic::error("missing_folder", message).hint(hint)] });
     }
     let settings = loader.settings(&folder.join(SETTINGS_FILE));
-    let secrets = |name: &str| (around.variable)(name).map(Secret::new);
+    let store = SecretStore::new(around.variable, settings.secrets_dir.clone());
+    let secrets = |name: &str| store.lookup(name);
     let mut connections = Vec::new();
     for file in loader.files(&folder.join("connections"), "connection") {
         let (connection, found) = parse_connection(&file, &secrets);
@@ -61,6 +65,7 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
         loader.diagnostics.extend(found);
         datasources.push(datasource);
     }
+    loader.diagnostics.extend(store.problems());
     loader.check_names(&connections, &datasources);
     loader.check_references(&connections, &datasources);
     loader.check_regions(&connections, &settings);
@@ -72,7 +77,8 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.check_destination(&connections, &settings);
     let imports = loader.imports(&settings, &connections, &datasources);
     let writer = loader.writer(&settings, &connections, &imports);
-    loader.finish(settings, imports, writer)
+    let specs = loader.specs(&connections, &settings);
+    loader.finish(settings, imports, specs, writer)
 }
 
 struct Loader<'a> {
@@ -89,6 +95,7 @@ impl Loader<'_> {
         mut self,
         settings: Settings,
         imports: Vec<ImportSpec>,
+        connections: Vec<ConnectionSpec>,
         writer: Option<ConnectionSpec>,
     ) -> Result<Project, Problems> {
         let place = |diagnostic: &Diagnostic| {
@@ -98,7 +105,7 @@ impl Loader<'_> {
         if self.has_errors() {
             return Err(Problems { diagnostics: self.diagnostics });
         }
-        Ok(Project { settings, imports, writer, warnings: self.diagnostics })
+        Ok(Project { settings, imports, connections, writer, warnings: self.diagnostics })
     }
 
     fn settings(&mut self, path: &Path) -> Settings {
@@ -243,6 +250,14 @@ impl Loader<'_> {
         Some(spec)
     }
 
+    fn specs(&mut self, connections: &[Connection], settings: &Settings) -> Vec<ConnectionSpec> {
+        // As with imports, deriving an external id may write a file.
+        if self.has_errors() {
+            return Vec::new();
+        }
+        connections.iter().filter_map(|connection| self.spec(connection, settings)).collect()
+    }
+
     fn spec(&mut self, connection: &Connection, settings: &Settings) -> Option<ConnectionSpec> {
         match connection_spec(connection, settings, self.around) {
             Ok(spec) => Some(spec),
@@ -354,6 +369,7 @@ fn connection_spec(
         endpoint,
         sts_endpoint: settings.aws.sts_endpoint.clone(),
         requester_pays: connection.requester_pays,
+        expected_owner: connection.expected_owner.as_ref().map(|owner| owner.value.clone()),
     })
 }
 

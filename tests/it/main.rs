@@ -25,6 +25,8 @@ mod disk_full;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod evolution;
 #[cfg(test)]
 mod explain;

@@ -116,6 +116,7 @@ pub const CONNECTION: Catalogue = Catalogue {
         used("S3_PATH_STYLE"),
         used("S3_ANONYMOUS"),
         used("S3_REQUEST_PAYER"),
+        used("S3_EXPECTED_BUCKET_OWNER"),
         refused("INCLUDE", "files cannot include other files, write the lines here"),
     ],
     ignored_prefixes: &["KAFKA_"],

@@ -74,6 +74,7 @@ impl CredentialSource for DefaultChain {
 }
 
 /// `sts:AssumeRole`.
+#[derive(Clone)]
 pub(crate) struct AssumedRole {
     pub client: aws_sdk_sts::Client,
     pub arn: String,
@@ -140,7 +141,12 @@ impl AssumedRole {
         let expires_at = expires_at.min(later(asked_at, self.session));
         if expires_at <= self.clock.now() {
             let detail = "the new credentials are already expired".to_owned();
-            return Err(S3Error::ClockSkew { connection: self.asker.connection.clone(), doing: doing(), detail });
+            return Err(S3Error::ClockSkew {
+                connection: self.asker.connection.clone(),
+                doing: doing(),
+                detail,
+                off: None,
+            });
         }
         Ok(Credentials::new(
             session.access_key_id,
