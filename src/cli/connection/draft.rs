@@ -119,7 +119,8 @@ impl Drafts {
     /// If it cannot be written.
     pub fn save(&self, label: &str, draft: &Draft) -> Result<(), Failure> {
         let path = self.folder(label).join(FILE);
-        let text = serde_json::to_string_pretty(draft).map_err(|error| unusable("written", &path, &error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(draft).map_err(|error| unusable("written", &path, &error.to_string()))?;
         write_whole(&path, &format!("{text}\n"))
     }
 

@@ -98,7 +98,8 @@ impl Files {
             .map(|source| User::DataSource(source.name.clone(), place(source)))
             .collect();
         users.extend(self.settings.bucket.as_ref().filter(|bucket| bucket.connection == connection).map(|bucket| {
-            let scope = if bucket.prefix.is_empty() { Scope::Whole } else { Scope::Prefix(format!("{}/", bucket.prefix)) };
+            let scope =
+                if bucket.prefix.is_empty() { Scope::Whole } else { Scope::Prefix(format!("{}/", bucket.prefix)) };
             User::Destination(Place { bucket: bucket.bucket.clone(), scope })
         }));
         users
@@ -147,8 +148,7 @@ fn read_settings(config: &Path) -> Result<Settings, Ended> {
     let current_dir = std::env::current_dir()
         .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
     let no_secret = |_: &Path| Err(Failure::config("instance_secret", "not asked for here"));
-    let around =
-        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &no_secret };
+    let around = Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &no_secret };
     let (settings, found) = settings::parse(&SourceFile::new(path.display().to_string(), text), &around);
     if found.iter().any(connector_datafile::Diagnostic::is_error) {
         output::diagnostics(&found);

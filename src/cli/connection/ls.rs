@@ -116,8 +116,7 @@ fn as_json(files: &Files, found: &Found) -> Value {
         _ => None,
     };
     let users = files.users(&connection.name);
-    let sources: Vec<&str> =
-        users.iter().filter(|user| matches!(user, User::DataSource(..))).map(User::name).collect();
+    let sources: Vec<&str> = users.iter().filter(|user| matches!(user, User::DataSource(..))).map(User::name).collect();
     json!({
         "name": connection.name,
         "access": kind(&connection.access),

@@ -82,7 +82,11 @@ fn file_argument(file: &Path) -> String {
 /// A word for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@%+=,".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// The caller as AWS sees it, fit for a trust policy.
@@ -106,7 +110,9 @@ mod tests {
 
     #[test]
     fn words_for_a_shell_stay_one_word() {
-        for (word, expected) in [("a/b-c_1", "a/b-c_1"), ("my folder", "'my folder'"), ("it's", "'it'\\''s'"), ("", "''")] {
+        for (word, expected) in
+            [("a/b-c_1", "a/b-c_1"), ("my folder", "'my folder'"), ("it's", "'it'\\''s'"), ("", "''")]
+        {
             assert_eq!(quoted(word), expected);
         }
     }

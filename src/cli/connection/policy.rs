@@ -85,7 +85,8 @@ impl PolicyVerb {
         };
         if self.json {
             let parse = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
-            let (access, trust): (Option<serde_json::Value>, Option<serde_json::Value>) = (parse(&access), parse(&trust));
+            let (access, trust): (Option<serde_json::Value>, Option<serde_json::Value>) =
+                (parse(&access), parse(&trust));
             output::line(json!({ "name": self.name, "access_policy": access, "trust_policy": trust }).to_string());
             return Ok(ExitCode::SUCCESS);
         }

@@ -110,7 +110,10 @@ impl Rm {
 }
 
 fn unremovable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::config("unremovable", format!("{} cannot be removed: {error}; check the rights of its folder", path.display()))
+    Failure::config(
+        "unremovable",
+        format!("{} cannot be removed: {error}; check the rights of its folder", path.display()),
+    )
 }
 
 fn refuse_used(files: &Files, found: &Found) -> Result<(), Failure> {
