@@ -75,7 +75,7 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
-    /// Probe what a connection may do, permission by permission
+    /// Create connections to S3, probe, list and remove them, print the policies that AWS needs
     Connection(connection::Connection),
     /// Show how far each import is
     Status(status::Status),

@@ -374,7 +374,7 @@ fn connection_spec(
 }
 
 /// A bucket name cannot be put before an IP address or `localhost`.
-fn needs_path_style(endpoint: &str) -> bool {
+pub fn needs_path_style(endpoint: &str) -> bool {
     let authority = endpoint.split("://").nth(1).unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     authority.starts_with('[') || host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok()

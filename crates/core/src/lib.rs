@@ -21,6 +21,7 @@
 //! | [`backoff`], [`restart`], [`credit`] | waiting times; what follows the end of a generation; who may hold memory |
 //! | [`error`] | error classes by remedy |
 //! | [`ports`] | the outside world as this crate sees it: object source, ledger, destination |
+//! | [`iam`] | what AWS has to be told: access and trust policies, ARNs, external ids |
 //! | [`telemetry`], [`events`] | the catalogue of metrics, and the events that feed log and metric together |
 
 pub mod audit;
@@ -40,6 +41,7 @@ pub mod explain;
 pub mod expr;
 pub mod guard;
 pub mod history;
+pub mod iam;
 pub mod ids;
 pub mod known;
 pub mod object;

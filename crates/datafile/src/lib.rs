@@ -18,6 +18,7 @@
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
 //! | [`datasource`], [`engine`], [`csv`], [`connection`] | the two kinds of file |
+//! | [`write`] | new files, as text that is read back as the same values |
 
 pub mod column;
 pub mod connection;
@@ -36,6 +37,7 @@ pub mod source;
 pub mod suggest;
 mod tokens;
 pub mod types;
+pub mod write;
 
 pub use connection::{AccessDef, Connection, parse_connection};
 pub use datasource::{DataSource, Import, parse_datasource};

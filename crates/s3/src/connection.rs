@@ -300,10 +300,10 @@ fn assumed(
 
 /// The SDK could sign by the clock of the server. A clock that is that wrong would still spoil the life of credentials,
 /// the times in tables and what is written to S3, so it is named and not worked around.
-const UNCORRECTED_CLOCK: bool = true;
+pub(crate) const UNCORRECTED_CLOCK: bool = true;
 
 /// Pinned, so that an update of the SDK does not change time-outs or checksums unseen.
-fn behaviour() -> BehaviorVersion {
+pub(crate) fn behaviour() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
