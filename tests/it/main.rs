@@ -15,6 +15,8 @@ mod config_errors;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod dashboards;
 #[cfg(test)]
 mod demo;

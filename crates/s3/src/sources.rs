@@ -71,6 +71,15 @@ impl CredentialSource for DefaultChain {
     fn renewable(&self) -> bool {
         true
     }
+
+    fn ended(&self) -> Option<S3Error> {
+        Some(S3Error::ExpiredCredentials {
+            connection: self.connection.clone(),
+            principal: "the default AWS chain".to_owned(),
+            doing: "using it".to_owned(),
+            detail: "ExpiredToken".to_owned(),
+        })
+    }
 }
 
 /// `sts:AssumeRole`.

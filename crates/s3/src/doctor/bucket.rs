@@ -67,7 +67,11 @@ impl Doctor<'_> {
             }
             Err(error) => Reply::of(&error, &secrets_of(used.as_ref())),
         };
-        let error = asker.listing(&reply, "", "listing all buckets".to_owned());
+        let mut error = asker.listing(&reply, "", "listing all buckets".to_owned());
+        if error.is_expired_token() {
+            connection.inner.forget_if_expired(&error, used.as_ref());
+            error = connection.inner.credentials().await.err().unwrap_or(error);
+        }
         if Self::is_of_endpoint(&error) {
             let why = "the endpoint does not answer as S3 does: see above";
             return (self.failed(Probe::Endpoint, &error).on(&place), Finding::skipped(Probe::ListBuckets, why));

@@ -25,7 +25,8 @@ impl Doctor<'_> {
             Access::Static(_) | Access::DefaultChain => {
                 let caller = self.own_keys(connection).await;
                 // What STS does not want to hear of, S3 may still accept: the store may have keys of its own.
-                let usable = caller.failure.is_none_or(|(_, code)| code != "no_credentials");
+                let lost = ["no_credentials", "expired_credentials"];
+                let usable = caller.failure.is_none_or(|(_, code)| !lost.contains(&code));
                 (self.no_role(caller), usable)
             }
         }
@@ -52,7 +53,12 @@ impl Doctor<'_> {
         };
         match self.who(&client, connection, &secrets_of(keys.as_ref())).await {
             Ok(arn) => Finding::ok(Probe::Caller, arn),
-            Err(error) => self.failed(Probe::Caller, &error),
+            Err(error) => {
+                inner.forget_if_expired(&error, keys.as_ref());
+                let error =
+                    if error.is_expired_token() { inner.credentials().await.err().unwrap_or(error) } else { error };
+                self.failed(Probe::Caller, &error)
+            }
         }
     }
 
@@ -121,7 +127,11 @@ impl Doctor<'_> {
                 Finding::ok(Probe::Caller, format!("{arn}, with {from}"))
             }
             Err(error) => {
-                let error = assume_role(&role.asker, &Reply::of(&error, &secrets), &role.arn);
+                let mut error = assume_role(&role.asker, &Reply::of(&error, &secrets), &role.arn);
+                if error.is_expired_token() {
+                    role.caller.forget(&keys);
+                    error = role.caller.current().await.err().unwrap_or(error);
+                }
                 self.failed(Probe::Caller, &error)
             }
         }
