@@ -1,6 +1,9 @@
 //! `connection check`: each thing that can be wrong with a connection has a message of its own, which names what to
 //! change and where.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use connector_devcloud::{Account, Denial, Encrypted, Role};
@@ -8,6 +11,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::harness::{CALLER, CALLER_SECRET, Cloud, EXTERNAL_ID, Finished, Home, ROLE, role_connection};
+use crate::s3_tables;
 use crate::second_s3::Moto;
 
 /// The key that objects are encrypted with where a test says so.
@@ -266,7 +270,7 @@ fn a_bucket_that_is_written_is_probed_and_left_as_it_was() {
     let report = Report::of(&home, cloud.endpoint(), &write, 0);
     report.outcomes(&[("list", "ok"), ("put", "ok"), ("conditional_put", "ok"), ("delete", "ok")]);
     let tables = home.path("s3/drop/tables");
-    assert!(std::fs::read_dir(&tables).map_or(0, Iterator::count) == 0, "the probe object is still there");
+    assert!(fs::read_dir(&tables).map_or(0, Iterator::count) == 0, "the probe object is still there");
 
     cloud.account().set(denied("s3:PutObject"));
     let report = Report::of(&home, cloud.endpoint(), &write, 2);
@@ -295,7 +299,7 @@ fn the_worst_failure_decides_the_exit_code_and_a_name_that_does_not_exist_is_ref
 }
 
 #[test]
-fn case_58_a_bucket_of_another_account_is_neither_read_nor_written() {
+fn case_58_a_bucket_of_another_account_is_not_read() {
     let (home, cloud) = home();
     let connection = role_connection(cloud.endpoint(), ROLE, EXTERNAL_ID);
     let expecting = |owner: &str| format!("{connection}S3_EXPECTED_BUCKET_OWNER \"{owner}\"\n");
@@ -317,6 +321,44 @@ fn case_58_a_bucket_of_another_account_is_neither_read_nor_written() {
     home.config("connections/shop.connection", &expecting("123"));
     let refused = home.run(cloud.endpoint(), &["connection", "check"]).expect_code(2);
     assert!(refused.stderr.contains("is not the id of an account"), "{}", refused.stderr);
+}
+
+/// Every object below the bucket of the tables.
+fn objects(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut all = BTreeSet::new();
+    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path()) {
+        if path.is_dir() { all.extend(objects(&path)) } else { all.extend([path]) }
+    }
+    all
+}
+
+#[test]
+fn case_58_tables_are_not_written_into_a_bucket_of_another_account() {
+    let home = Home::new();
+    let cloud = s3_tables::cloud(&home);
+    s3_tables::configure(&home, cloud.endpoint());
+    let writer = role_connection(cloud.endpoint(), "arn:aws:iam::000000000000:role/writer", EXTERNAL_ID);
+    let writer = format!("{writer}S3_EXPECTED_BUCKET_OWNER 000000000000\n");
+    home.config("connections/writer.connection", &writer).datasource("orders", "s3://drop/*.csv", "@auto");
+    home.put("drop", "1.csv", "id\n1\n");
+    home.run(cloud.endpoint(), &["run", "--once"]).expect_code(0);
+    assert_eq!(home.counts("orders").rows, 1);
+    let words = ["connection", "check", "writer", "--json"];
+    let report = home.run(cloud.endpoint(), &words).expect_code(0).stdout;
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let put = report["connections"][0]["findings"].as_array().expect("findings").iter().find(|it| it["probe"] == "put");
+    assert_eq!(put.expect("the destination is probed")["outcome"], "ok", "{report}");
+
+    let before = objects(&home.path("s3/lake"));
+    let owners = [("lake".to_owned(), "999999999999".to_owned())];
+    cloud.account().set(Account { owners: owners.into(), ..Account::default() });
+    home.put("drop", "2.csv", "id\n2\n");
+    let refused = home.run(cloud.endpoint(), &["run", "--once"]).expect_code(2);
+    assert!(refused.stderr.contains("storage_denied") || refused.stderr.contains("lake"), "{}", refused.stderr);
+    assert_eq!(objects(&home.path("s3/lake")), before, "something was written for the other account");
+    let refused = home.run(cloud.endpoint(), &words).expect_code(2).stdout;
+    assert!(refused.contains("S3_EXPECTED_BUCKET_OWNER"), "{refused}");
+    assert_eq!(objects(&home.path("s3/lake")), before, "the probe was written for the other account");
 }
 
 #[test]

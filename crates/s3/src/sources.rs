@@ -193,4 +193,24 @@ mod tests {
         let late = CredentialsError::provider_timed_out(Duration::from_secs(1));
         assert_eq!(chain.error(&late).code(), "credentials_unavailable");
     }
+
+    #[tokio::test]
+    async fn a_chain_that_offers_again_what_was_refused_as_expired_has_nothing_else() {
+        let clock = Arc::new(connector_core::clock::SystemClock);
+        let cache = |expiry| {
+            let keys = Credentials::new("ASIA", "canary", Some("canary".to_owned()), expiry, "test");
+            CredentialCache::new(DefaultChain::of("c", keys), clock.clone())
+        };
+        let fixed = cache(None);
+        let refused = fixed.current().await.expect("keys");
+        fixed.forget(&refused);
+        let error = fixed.current().await.expect_err("the same again");
+        assert_eq!((error.class().as_str(), error.code()), ("config", "expired_credentials"));
+        assert!(!error.to_string().contains("canary"), "{error}");
+        // A source that names a time may hand the same out until then.
+        let timed = cache(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000)));
+        let refused = timed.current().await.expect("keys");
+        timed.forget(&refused);
+        assert!(timed.current().await.is_ok());
+    }
 }
