@@ -19,7 +19,10 @@ use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_delta::{DeltaTable, Location, S3Location, Tried};
 use connector_s3::{S3Connection, S3Settings};
 use object_store::aws::{AmazonS3Builder, AwsCredential, S3ConditionalPut};
-use object_store::{BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
+use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
+use object_store::{
+    BackoffConfig, ClientOptions, CredentialProvider, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
+};
 use tokio::runtime::Handle;
 
 use crate::config::{BucketDestination, Project};
@@ -29,6 +32,8 @@ use self::intact::Intact;
 
 /// Where data files for a bucket are written before they are uploaded: a folder of the data directory.
 const SPOOL_FOLDER: &str = "spool/tables";
+/// Only the account that is expected to own the bucket is talked to.
+const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of one attempt, with all of its body: a part of 8 MiB at 100 KB/s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(90);
@@ -188,10 +193,19 @@ fn store(
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let settings = S3Settings { seed: fastrand::u64(..), ..S3Settings::default() };
     let connection = S3Connection::new(through, clock, settings)?;
-    let options = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(ATTEMPT_TIMEOUT);
+    let mut options = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(ATTEMPT_TIMEOUT);
+    if let Some(owner) = &through.expected_owner {
+        let owner = HeaderValue::from_str(owner).map_err(|_| {
+            Failure::config("bad_connection", format!("S3_EXPECTED_BUCKET_OWNER of {} is no account", through.name))
+        })?;
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED_OWNER, owner);
+        options = options.with_default_headers(headers);
+    }
     let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT };
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options)
+        .with_http_connector(SignedHeadersOnly)
         .with_bucket_name(&bucket.bucket)
         .with_region(&through.region)
         .with_credentials(Arc::new(ConnectionKeys(connection)))
@@ -211,6 +225,17 @@ fn store(
         Failure::config("bad_connection", message)
     })?;
     Ok(Arc::new(Intact::new(Arc::new(store))))
+}
+
+/// S3 refuses what was signed without a header that it finds. The library signs default headers where it reads, writes and
+/// deletes, and leaves them out of the signature of a listing; the HTTP client below would then add them.
+#[derive(Debug)]
+struct SignedHeadersOnly;
+
+impl HttpConnector for SignedHeadersOnly {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        ReqwestConnector::default().connect(&options.clone().with_default_headers(HeaderMap::new()))
+    }
 }
 
 /// The endpoint with the bucket before its host.

@@ -96,7 +96,7 @@ enum Verb {
     Plan(plan::Plan),
     /// Check the configuration and let it take effect, in the running program or in the data directory
     Push(push::Push),
-    /// Create connections to S3, list and remove them, print the policies that AWS needs
+    /// Create connections to S3, probe, list and remove them, print the policies that AWS needs
     Connection(connection::Connection),
     /// Show how far each import is
     Status(status::Status),

@@ -8,6 +8,7 @@
 //! | [`notes`] | what a data source asks for and a Delta table cannot do |
 //! | [`destination`] | where tables are: a folder, or a bucket with the connection that writes there |
 //! | [`reference`] | what there is to say of every key of the settings |
+//! | [`secrets`] | the environment and the folder that `tb_secret` looks into |
 //! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!
 //! Relative paths in the settings start from the current directory of the process, not from the configuration
@@ -18,6 +19,7 @@ pub mod folder;
 pub mod notes;
 pub mod project;
 pub mod reference;
+pub mod secrets;
 pub mod settings;
 mod toml;
 mod units;

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::Surroundings;
 use super::notes::{self, Note};
+use super::secrets::SecretStore;
 use super::settings::{self, Settings};
 
 /// The name of the settings file.
@@ -32,6 +33,8 @@ pub struct Project {
     pub settings: Settings,
     /// One for each data source that has an import, by name.
     pub imports: Vec<ImportSpec>,
+    /// All connections, by name, whether anything uses them or not.
+    pub connections: Vec<ConnectionSpec>,
     /// The connection that writes the tables, if they are in a bucket.
     pub writer: Option<ConnectionSpec>,
     pub warnings: Vec<Diagnostic>,
@@ -53,20 +56,8 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
                     and .datasource files; name another one with --config";
         return Err(Problems { diagnostics: vec![Diagnostic::error("missing_folder", message).hint(hint)] });
     }
-    let settings = loader.settings(&folder.join(SETTINGS_FILE));
-    let secrets = |name: &str| (around.variable)(name).map(Secret::new);
-    let mut connections = Vec::new();
-    for file in loader.files(&folder.join("connections"), "connection") {
-        let (connection, found) = parse_connection(&file, &secrets);
-        loader.diagnostics.extend(found);
-        connections.push(connection);
-    }
-    let mut datasources = Vec::new();
-    for file in loader.files(&folder.join("datasources"), "datasource") {
-        let (datasource, found) = parse_datasource(&file, &secrets);
-        loader.diagnostics.extend(found);
-        datasources.push(datasource);
-    }
+    let Parts { settings, connections, datasources, diagnostics } = read_parts(folder, around);
+    loader.diagnostics = diagnostics;
     loader.check_names(&connections, &datasources);
     loader.check_references(&connections, &datasources);
     loader.check_regions(&connections, &settings);
@@ -80,7 +71,8 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     let writer = loader.writer(&settings, &connections, &imports);
     let notes =
         datasources.iter().map(|found| (found.name.clone(), notes::of(found))).filter(|(_, all)| !all.is_empty());
-    loader.finish(settings, imports, writer, notes.collect())
+    let specs = loader.specs(&connections, &settings);
+    loader.finish(settings, imports, specs, writer, notes.collect())
 }
 
 /// The settings alone, as far as they can be read, whatever may be wrong with them or with the other files. For finding
@@ -104,7 +96,8 @@ pub struct Parts {
 pub fn read_parts(folder: &Path, around: &Surroundings<'_>) -> Parts {
     let mut loader = Loader { around, diagnostics: Vec::new() };
     let settings = loader.settings(&folder.join(SETTINGS_FILE));
-    let secrets = |name: &str| (around.variable)(name).map(Secret::new);
+    let store = SecretStore::new(around.variable, settings.secrets_dir.clone());
+    let secrets = |name: &str| store.lookup(name);
     let (mut connections, mut datasources) = (Vec::new(), Vec::new());
     for file in loader.files(&folder.join("connections"), "connection") {
         let (connection, found) = parse_connection(&file, &secrets);
@@ -116,6 +109,7 @@ pub fn read_parts(folder: &Path, around: &Surroundings<'_>) -> Parts {
         loader.diagnostics.extend(found);
         datasources.push(datasource);
     }
+    loader.diagnostics.extend(store.problems());
     Parts { settings, connections, datasources, diagnostics: loader.diagnostics }
 }
 
@@ -172,6 +166,7 @@ impl Loader<'_> {
         mut self,
         settings: Settings,
         imports: Vec<ImportSpec>,
+        connections: Vec<ConnectionSpec>,
         writer: Option<ConnectionSpec>,
         notes: BTreeMap<String, Vec<Note>>,
     ) -> Result<Project, Problems> {
@@ -182,7 +177,7 @@ impl Loader<'_> {
         if self.has_errors() {
             return Err(Problems { diagnostics: self.diagnostics });
         }
-        Ok(Project { settings, imports, writer, warnings: self.diagnostics, notes })
+        Ok(Project { settings, imports, connections, writer, warnings: self.diagnostics, notes })
     }
 
     fn settings(&mut self, path: &Path) -> Settings {
@@ -330,6 +325,14 @@ impl Loader<'_> {
         Some(spec)
     }
 
+    fn specs(&mut self, connections: &[Connection], settings: &Settings) -> Vec<ConnectionSpec> {
+        // As with imports, deriving an external id may write a file.
+        if self.has_errors() {
+            return Vec::new();
+        }
+        connections.iter().filter_map(|connection| self.spec(connection, settings)).collect()
+    }
+
     fn spec(&mut self, connection: &Connection, settings: &Settings) -> Option<ConnectionSpec> {
         match connection_spec(connection, settings, self.around) {
             Ok(spec) => Some(spec),
@@ -442,6 +445,7 @@ fn connection_spec(
         endpoint,
         sts_endpoint: settings.aws.sts_endpoint.clone(),
         requester_pays: connection.requester_pays,
+        expected_owner: connection.expected_owner.as_ref().map(|owner| owner.value.clone()),
     })
 }
 

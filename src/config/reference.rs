@@ -46,6 +46,13 @@ pub const SETTINGS: &[Setting] = &[
         "the data directory: ledger, secrets and, unless said otherwise, tables. Relative paths start from the directory in which the program is started, not from the configuration folder",
     ),
     setting(
+        ("", "secrets_dir"),
+        "path",
+        "`/run/secrets`",
+        Some("\"/run/secrets\""),
+        "the folder in which `tb_secret` looks for what the environment lacks: see [secrets](#secrets)",
+    ),
+    setting(
         ("listen", "metrics"),
         "address and port",
         "`127.0.0.1:9464`",

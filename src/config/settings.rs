@@ -16,6 +16,7 @@ use connector_datafile::{Diagnostic, SourceFile, Span};
 
 use super::Surroundings;
 use super::destination::{self, BucketDestination, Destination};
+use super::secrets;
 use super::toml::{Fault, Given, Keys, Origin, Reader};
 use super::units;
 
@@ -24,6 +25,8 @@ use super::units;
 pub struct Settings {
     /// Absolute. Holds the ledger and, by default, the tables.
     pub data_dir: PathBuf,
+    /// Where `tb_secret` looks for what the environment lacks: a file for each secret. Absolute.
+    pub secrets_dir: PathBuf,
     pub listen: Listen,
     pub aws: Aws,
     /// The folder in which each data source has its table. Absolute. Without meaning if there is a bucket.
@@ -83,6 +86,7 @@ pub enum LogFormat {
 /// Every key that is read. [`super::reference`] says what each of them does.
 pub(super) const KEYS: &Keys = &[
     ("", "data_dir"),
+    ("", "secrets_dir"),
     ("listen", "metrics"),
     ("listen", "api"),
     ("aws", "access_key_id"),
@@ -119,8 +123,10 @@ const MAX_GUARD_FILES: u64 = 1_000_000;
 pub fn parse(source: &SourceFile, around: &Surroundings<'_>) -> (Settings, Vec<Diagnostic>) {
     let mut reader = Reader::new(source, KEYS, around.variable);
     let data_dir = reader.read("", "data_dir", path);
+    let secrets_dir = reader.read("", "secrets_dir", path).map(|found| found.0);
     let Destination { folder: destination, bucket } = destination::read(&mut reader);
     let settings = Settings {
+        secrets_dir: around.current_dir.join(secrets_dir.unwrap_or_else(|| PathBuf::from(secrets::DEFAULT_FOLDER))),
         listen: Listen { metrics: address(&mut reader, "metrics", 9464), api: address(&mut reader, "api", 9465) },
         aws: aws(&mut reader, around),
         limits: limits(&mut reader),

@@ -12,7 +12,7 @@ use connector_core::history::{BatchRecord, HistoryQuery};
 use connector_core::ids::ImportName;
 use connector_core::ports::ImportCounts;
 use connector_core::secret::Secret;
-use connector_devcloud::{DevCloud, DevCloudConfig, FaultHandle, KeyPair, Role};
+use connector_devcloud::{AccountHandle, DevCloud, DevCloudConfig, FaultHandle, KeyPair, Role};
 use connector_ledger::LedgerReader;
 use serde_json::Value;
 
@@ -208,6 +208,7 @@ pub struct Cloud {
     _runtime: tokio::runtime::Runtime,
     endpoint: String,
     faults: FaultHandle,
+    account: AccountHandle,
 }
 
 impl Cloud {
@@ -242,17 +243,22 @@ impl Cloud {
             faults: None,
         };
         let cloud = runtime.block_on(DevCloud::start(config)).expect("the devcloud starts");
-        let (endpoint, faults) = (cloud.endpoint(), cloud.faults());
+        let (endpoint, faults, account) = (cloud.endpoint(), cloud.faults(), cloud.account());
         // It serves for as long as its runtime lives.
         runtime.spawn(async move {
             let _cloud = cloud;
             std::future::pending::<()>().await;
         });
-        Self { _runtime: runtime, endpoint, faults }
+        Self { _runtime: runtime, endpoint, faults, account }
     }
 
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Policies, regions, owners, keys and clock.
+    pub fn account(&self) -> &AccountHandle {
+        &self.account
     }
 
     /// What goes wrong, and how often it did.

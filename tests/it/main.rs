@@ -17,6 +17,8 @@ mod config_errors;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod dashboards;
 #[cfg(test)]
 mod demo;
@@ -26,6 +28,8 @@ mod differential;
 mod disk_full;
 #[cfg(test)]
 mod docs;
+#[cfg(test)]
+mod doctor;
 #[cfg(test)]
 mod evolution;
 #[cfg(test)]

@@ -129,6 +129,7 @@ impl Bench {
                 sts_endpoint: None,
                 path_style: true,
                 requester_pays: false,
+                expected_owner: None,
             },
             uri: BucketUri::parse("s3://bucket").expect("parses"),
             exclude: Vec::new(),

@@ -64,7 +64,7 @@ pub fn outcome_of(failure: Failure, attempts: u32, now: Timestamp, random: f64) 
             let not_before = after(now, SUSPECT_RETRY.mul_f64(1.0 + random.clamp(0.0, 1.0)));
             FileOutcome::Deferred { code, message, not_before }
         }
-        (ErrorClass::Data, "access_denied" | "archived") | (ErrorClass::Transient, _) => {
+        (ErrorClass::Data, "access_denied" | "kms_denied" | "archived") | (ErrorClass::Transient, _) => {
             FileOutcome::Deferred { code, message, not_before: after(now, retry_after(attempts, random)) }
         }
         _ => FileOutcome::Failed { code, message },
@@ -112,7 +112,9 @@ mod tests {
         let bad = outcome(Failure::data("corrupt", "bad"), 0, 0.0);
         assert!(matches!(bad, FileOutcome::Failed { .. }));
         assert!(matches!(outcome(Failure::data("object_changed", "x"), 0, 0.0), FileOutcome::Gone { .. }));
-        assert!(matches!(outcome(Failure::data("access_denied", "x"), 0, 0.0), FileOutcome::Deferred { .. }));
+        for code in ["access_denied", "kms_denied"] {
+            assert!(matches!(outcome(Failure::data(code, "x"), 0, 0.0), FileOutcome::Deferred { .. }));
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct ConnectionSpec {
     pub sts_endpoint: Option<String>,
     pub path_style: bool,
     pub requester_pays: bool,
+    /// The account that every bucket reached through this connection has to belong to: 12 digits. Sent with every
+    /// request; S3 refuses those for a bucket that changed hands. `None` takes any.
+    pub expected_owner: Option<String>,
 }
 
 /// Whose credentials read the bucket.

@@ -29,6 +29,8 @@ pub struct Connection {
     pub path_style: Option<bool>,
     /// `S3_REQUEST_PAYER`.
     pub requester_pays: bool,
+    /// `S3_EXPECTED_BUCKET_OWNER`: the 12 digits of an account.
+    pub expected_owner: Option<Spanned<String>>,
     /// The place that stands for the connection as a whole: `TYPE`, or the start of the file.
     pub span: Span,
     /// The file, with everything masked that must not be printed.
@@ -66,6 +68,7 @@ pub fn parse_connection(source: &SourceFile, secrets: &dyn Secrets) -> (Connecti
         endpoint: endpoint(&mut reader),
         path_style: flag(&mut reader, "S3_PATH_STYLE").map(|flag| flag.value),
         requester_pays: flag(&mut reader, "S3_REQUEST_PAYER").is_some_and(|flag| flag.value),
+        expected_owner: expected_owner(&mut reader),
         span,
         file: masked.clone(),
     };
@@ -142,6 +145,17 @@ pub fn is_region(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64
         && text.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
+}
+
+fn expected_owner(reader: &mut Reader<'_, '_>) -> Option<Spanned<String>> {
+    let Spanned { value, span } = reader.text("S3_EXPECTED_BUCKET_OWNER")?;
+    if value.value.len() != 12 || !value.value.bytes().all(|byte| byte.is_ascii_digit()) {
+        let message = format!("{} is not the id of an account", value.shown());
+        let hint = "the 12 digits of the account that owns the buckets, such as 111111111111, without hyphens";
+        reader.error("bad_account", span, message, hint);
+        return None;
+    }
+    Some(Spanned::new(value.value, span))
 }
 
 fn access(reader: &mut Reader<'_, '_>) -> AccessDef {

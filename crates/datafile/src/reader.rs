@@ -179,7 +179,10 @@ impl Reader<'_, '_> {
         let name = call.name;
         let diagnostic = Diagnostic::error("missing_secret", format!("the secret '{name}' is not set"))
             .label("needed here")
-            .hint(format!("set the environment variable {name}, or give a default: tb_secret(\"{name}\", \"...\")"));
+            .hint(format!(
+                "set the environment variable {name}, put it into a file of that name in secrets_dir, or give a default: \
+                 tb_secret(\"{name}\", \"...\")"
+            ));
         self.report.push(diagnostic, span);
         None
     }

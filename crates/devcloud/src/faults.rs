@@ -31,7 +31,7 @@ mod target;
 pub use handle::FaultHandle;
 pub(crate) use inject::{IgnoreIfNoneMatch, answer};
 pub use target::Operation;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, is_like};
 
 /// What goes wrong, and when. Empty: nothing.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,6 +10,7 @@
 //! | [`config`], [`error`] | what to serve to whom, and why that was refused |
 //! | `server` | listener, connections, shutdown |
 //! | `signing`, `access`, `identity`, `sts` | who is calling and what they may do |
+//! | [`account`], `borders` | policies that lack an action, regions, owners, KMS keys, a clock that is off |
 //! | `store`, `multipart` | the operations of S3 |
 //! | `key`, `folder`, `walk`, `listing` | keys and files, order and pages |
 //! | `etag`, `body`, `upload` | the bytes: one version or an error, never a mix |
@@ -20,7 +21,9 @@
 //! large files in instead, from the same disk.
 
 mod access;
+pub mod account;
 mod body;
+mod borders;
 pub mod config;
 pub mod error;
 mod etag;
@@ -38,6 +41,7 @@ mod text;
 mod upload;
 mod walk;
 
+pub use account::{Account, AccountHandle, Denial, Encrypted, SessionKeys};
 pub use config::{ACCOUNT_ID, DevCloudConfig, KeyPair, Role};
 pub use error::DevCloudError;
 pub use faults::{Fault, FaultHandle, Faults, Operation, Refusal, Rule, When};

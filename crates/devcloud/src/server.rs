@@ -20,6 +20,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::access::Door;
+use crate::account::{Account, AccountHandle};
+use crate::borders::Asked;
 use crate::config::DevCloudConfig;
 use crate::error::DevCloudError;
 use crate::faults::{self, FaultHandle, Operation, Target};
@@ -41,6 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct DevCloud {
     address: SocketAddr,
     faults: FaultHandle,
+    account: AccountHandle,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -63,14 +66,21 @@ impl DevCloud {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let identity = Arc::new(Identity::new(&config, clock));
+        let account = AccountHandle::new(Account::default(), Arc::clone(&identity));
         let faults = FaultHandle::new(config.faults.unwrap_or_default());
-        let mut builder = S3ServiceBuilder::new(Store::new(folder, config.region, faults.clone()));
-        builder.set_auth(Door(Arc::clone(&identity)));
-        builder.set_access(Door(Arc::clone(&identity)));
+        let store = Store::new(folder, config.region, faults.clone(), account.clone());
+        let mut builder = S3ServiceBuilder::new(store);
+        let door = Door { identity: Arc::clone(&identity), account: account.clone() };
+        builder.set_auth(door.clone());
+        builder.set_access(door);
         builder.set_route(Sts(identity));
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, builder.build(), faults.clone(), stopped));
-        Ok(Self { address, faults, stop: Some(stop), serving })
+        // Clients sign by the clock of the machine, whatever clock sessions go by.
+        let clock = Arc::new(SystemClock);
+        let cloud =
+            Arc::new(Cloud { service: builder.build(), faults: faults.clone(), account: account.clone(), clock });
+        let serving = tokio::spawn(serve(listener, cloud, stopped));
+        Ok(Self { address, faults, account, stop: Some(stop), serving })
     }
 
     /// Where it listens, with the real port.
@@ -86,6 +96,11 @@ impl DevCloud {
     /// Changes what goes wrong, and tells what did.
     pub fn faults(&self) -> FaultHandle {
         self.faults.clone()
+    }
+
+    /// Changes policies, regions, owners and the clock, and opens sessions.
+    pub fn account(&self) -> AccountHandle {
+        self.account.clone()
     }
 
     /// Takes no more connections, lets the requests under way finish for up to five seconds, and stops.
@@ -107,7 +122,15 @@ impl Drop for DevCloud {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service, faults: FaultHandle, mut stopped: oneshot::Receiver<()>) {
+/// What all connections share.
+struct Cloud {
+    service: S3Service,
+    faults: FaultHandle,
+    account: AccountHandle,
+    clock: Arc<dyn Clock>,
+}
+
+async fn serve(listener: TcpListener, cloud: Arc<Cloud>, mut stopped: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -116,7 +139,7 @@ async fn serve(listener: TcpListener, service: S3Service, faults: FaultHandle, m
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let served = connection(stream, service.clone(), faults.clone(), graceful.watcher());
+                    let served = connection(stream, Arc::clone(&cloud), graceful.watcher());
                     drop(connections.spawn(served));
                 }
                 Err(error) => {
@@ -133,44 +156,47 @@ async fn serve(listener: TcpListener, service: S3Service, faults: FaultHandle, m
     connections.shutdown().await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    service: S3Service,
-    faults: FaultHandle,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+async fn connection(stream: TcpStream, cloud: Arc<Cloud>, watcher: hyper_util::server::graceful::Watcher) {
     // Answers are small and waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "devcloud could not set TCP_NODELAY");
     }
-    let service = service_fn(move |request| answer(service.clone(), faults.clone(), request));
+    let service = service_fn(move |request| answer(Arc::clone(&cloud), request));
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "devcloud connection ended early");
     }
 }
 
-async fn answer(
-    service: S3Service,
-    faults: FaultHandle,
-    request: Request<Incoming>,
-) -> Result<HttpResponse, HttpError> {
+async fn answer(cloud: Arc<Cloud>, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
     let target = Target::of(request.method(), request.uri(), request.headers());
-    let serve = |request| carried_out(service, request);
+    let asked = Asked::of(request.method(), request.uri(), request.headers());
+    let account = cloud.account.read();
+    let serve = |request| carried_out(&cloud, &asked, &account, request);
     // Boxed, since it holds all that may go wrong beside all that goes right.
-    let response = Box::pin(faults::answer(&faults, &target, request.map(Body::from), serve)).await?;
+    let response = Box::pin(faults::answer(&cloud.faults, &target, request.map(Body::from), serve)).await?;
     let failed = response.status().is_client_error() || response.status().is_server_error();
     let is_sts = target.operation == Operation::Sts;
-    let mut response = if is_sts && failed { sts::reshape(response) } else { response };
-    if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().simple().to_string()) {
+    let response = if is_sts && failed { sts::reshape(response) } else { response };
+    let id = Uuid::new_v4().simple().to_string();
+    let mut response = asked.frame(response, &account, &*cloud.clock, &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-amz-request-id", id);
     }
     Ok(response)
 }
 
-async fn carried_out(service: S3Service, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+async fn carried_out(
+    cloud: &Cloud,
+    asked: &Asked,
+    account: &Account,
+    request: HttpRequest,
+) -> Result<HttpResponse, HttpError> {
+    if let Some(stopped) = asked.stop(account, request.uri(), request.headers(), &*cloud.clock) {
+        return Ok(stopped);
+    }
     match signing::check(request.method(), request.uri(), request.headers()) {
         Err(refusal) => refusal.to_http_response().map_err(|error| HttpError::new(Box::new(error))),
-        Ok(()) => service.call(request).await,
+        Ok(()) => cloud.service.call(request).await,
     }
 }

@@ -59,6 +59,24 @@ pub(crate) fn session_token(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     }
 }
 
+/// The region that a request was signed for; `None` if it was not signed.
+pub(crate) fn scope_region(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let claim = claim(uri, headers).ok().flatten()?;
+    claim.credential.rsplit('/').nth(2).map(str::to_owned)
+}
+
+/// The access key id that a request was signed with.
+pub(crate) fn signing_key_id(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let claim = claim(uri, headers).ok().flatten()?;
+    claim.credential.rsplitn(5, '/').nth(4).map(str::to_owned)
+}
+
+/// When a request was signed, as it says: such as `20260301T120000Z`. Presigned requests have a life of their own.
+pub(crate) fn signed_at(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    claim(uri, headers).ok().flatten()?;
+    headers.get("x-amz-date").and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
 fn must_be_signed(name: &str) -> bool {
     name == "host" || name.starts_with("x-amz-")
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
+use crate::account::AccountHandle;
 use crate::body;
 use crate::config::ACCOUNT_ID;
 use crate::etag::{Hashed, Stamp};
@@ -25,6 +26,7 @@ pub(crate) struct Store {
     region: String,
     multipart: Arc<Multipart>,
     faults: FaultHandle,
+    account: AccountHandle,
 }
 
 /// Runs file work where it may block.
@@ -34,8 +36,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<
 }
 
 impl Store {
-    pub(crate) fn new(folder: Folder, region: String, faults: FaultHandle) -> Self {
-        Self { folder: Arc::new(folder), region, multipart: Arc::default(), faults }
+    pub(crate) fn new(folder: Folder, region: String, faults: FaultHandle, account: AccountHandle) -> Self {
+        Self { folder: Arc::new(folder), region, multipart: Arc::default(), faults, account }
     }
 
     async fn with_folder<T: Send + 'static>(
@@ -234,6 +236,7 @@ impl S3 for Store {
             if_modified_since: input.if_modified_since,
             if_unmodified_since: input.if_unmodified_since,
         };
+        let kms = self.account.read().key_of(&input.bucket, &input.key).map(str::to_owned);
         let wanted = Wanted { bucket: input.bucket, key: input.key, version: input.version_id, conditions };
         let opened = self.open(wanted).await?;
         let stamp = opened.hashed.stamp;
@@ -243,6 +246,8 @@ impl S3 for Store {
             content_length: length(&bytes),
             content_range,
             content_type: Some(CONTENT_TYPE.to_owned()),
+            server_side_encryption: kms.is_some().then(|| ServerSideEncryption::from_static("aws:kms")),
+            ssekms_key_id: kms,
             e_tag: etag(opened.hashed.md5.clone()),
             last_modified: last_modified(&stamp),
             body: Some(body::stream(opened, bytes)),
@@ -258,6 +263,7 @@ impl S3 for Store {
             if_modified_since: input.if_modified_since,
             if_unmodified_since: input.if_unmodified_since,
         };
+        let kms = self.account.read().key_of(&input.bucket, &input.key).map(str::to_owned);
         let wanted = Wanted { bucket: input.bucket, key: input.key, version: input.version_id, conditions };
         let hashed = self.open(wanted).await?.hashed;
         let (bytes, content_range) = resolve_range(input.range, hashed.stamp.size)?;
@@ -266,6 +272,8 @@ impl S3 for Store {
             content_length: length(&bytes),
             content_range,
             content_type: Some(CONTENT_TYPE.to_owned()),
+            server_side_encryption: kms.is_some().then(|| ServerSideEncryption::from_static("aws:kms")),
+            ssekms_key_id: kms,
             last_modified: last_modified(&hashed.stamp),
             e_tag: etag(hashed.md5),
             ..Default::default()

@@ -11,7 +11,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use connector_core::clock::Clock;
 use connector_core::spec::{Caller, StaticKeys};
 
-use crate::connection::{S3Settings, Wiring, behaviour};
+use crate::connection::{S3Settings, UNCORRECTED_CLOCK, Wiring, behaviour};
 use crate::credentials::{CachedProvider, CredentialCache, FixedKeys, secrets_of};
 use crate::error::{S3Error, transient};
 use crate::reply::{Reached, Reply};
@@ -47,7 +47,7 @@ pub async fn caller_identity(
     connection: &str,
     clock: Arc<dyn Clock>,
 ) -> Result<Identity, S3Error> {
-    let wiring = Wiring { http: None, waiting: Arc::new(TimerWaiting) };
+    let wiring = Wiring { http: None, waiting: Arc::new(TimerWaiting), watch: None };
     ask(caller, region, sts_endpoint, connection, clock, wiring).await
 }
 
@@ -70,6 +70,7 @@ pub(crate) async fn ask(
         principal: caller_name(caller),
         region: region.to_owned(),
         requester_pays: false,
+        expected_owner: None,
         renewable: cache.renewable(),
     };
     let settings = S3Settings::default();
@@ -83,6 +84,7 @@ pub(crate) async fn ask(
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .identity_cache(IdentityCache::no_cache())
+        .disable_clock_skew_correction(UNCORRECTED_CLOCK)
         .credentials_provider(CachedProvider(cache.clone()));
     config.set_endpoint_url(sts_endpoint.map(str::to_owned));
     config.set_http_client(wiring.http);
@@ -133,7 +135,7 @@ fn refusal(asker: &Asker, reply: &Reply) -> S3Error {
         return S3Error::BadConnection { connection, problem };
     }
     if reply.says_clock_is_off() {
-        return S3Error::ClockSkew { connection, doing, detail: reply.code_only() };
+        return S3Error::ClockSkew { connection, doing, detail: reply.code_only(), off: reply.clock_off };
     }
     match reply.transient_code() {
         Some(code) => asker.transient(code, doing, reply.detail()),

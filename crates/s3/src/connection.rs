@@ -18,6 +18,7 @@ use connector_core::spec::{Access, Caller, ConnectionSpec, StaticKeys};
 
 use crate::bucket::S3Bucket;
 use crate::credentials::{CachedProvider, CredentialCache, FixedKeys};
+use crate::doctor::ClockWatch;
 use crate::error::S3Error;
 use crate::retry::{RetryPolicy, TimerWaiting, Waiting};
 use crate::sources::{AssumedRole, DefaultChain, session_name};
@@ -68,6 +69,8 @@ pub(crate) struct Wiring {
     /// `None` is the SDK's HTTPS client, which heeds the proxy variables of the environment.
     pub http: Option<SharedHttpClient>,
     pub waiting: Arc<dyn Waiting>,
+    /// Looks at the dates of answers.
+    pub watch: Option<ClockWatch>,
 }
 
 /// A connection. Cheap to clone; clones share credentials and HTTP connections.
@@ -93,7 +96,7 @@ impl S3Connection {
     /// # Errors
     /// `Config` with code `bad_connection` if region or an endpoint cannot be used.
     pub fn new(spec: &ConnectionSpec, clock: Arc<dyn Clock>, settings: S3Settings) -> Result<Self, S3Error> {
-        Self::wired(spec, clock, settings, Wiring { http: None, waiting: Arc::new(TimerWaiting) })
+        Self::wired(spec, clock, settings, Wiring { http: None, waiting: Arc::new(TimerWaiting), watch: None })
     }
 
     pub(crate) fn wired(
@@ -110,17 +113,18 @@ impl S3Connection {
             base: settings.first_wait,
             cap: settings.longest_wait,
             random: Mutex::new(fastrand::Rng::with_seed(settings.seed)),
-            waiting: wiring.waiting,
+            waiting: wiring.waiting.clone(),
         });
-        let credentials = credentials(spec, &clock, &settings, &retry, wiring.http.as_ref());
+        let credentials = credentials(spec, &clock, &settings, &retry, &wiring);
         let asker = Asker {
             connection: spec.name.clone(),
             principal: principal(&spec.access),
             region: spec.region.clone(),
             requester_pays: spec.requester_pays,
+            expected_owner: spec.expected_owner.clone(),
             renewable: credentials.as_ref().is_some_and(|cache| cache.renewable()),
         };
-        let client = s3_client(spec, &settings, credentials.as_ref(), wiring.http);
+        let client = s3_client(spec, &settings, credentials.as_ref(), &wiring);
         let asks_checksums = spec.endpoint.is_none();
         Ok(Self { inner: Arc::new(Inner { client, credentials, asker, retry, settings, asks_checksums }) })
     }
@@ -151,6 +155,23 @@ impl S3Connection {
             secret_access_key: Secret::new(keys.secret_access_key()),
             session_token: keys.session_token().map(Secret::new),
         }))
+    }
+
+    /// The role of the connection with a client of its own, to be assumed by hand; `None` if there is none.
+    pub(crate) fn role(
+        &self,
+        spec: &ConnectionSpec,
+        clock: &Arc<dyn Clock>,
+        settings: &S3Settings,
+        wiring: &Wiring,
+    ) -> Option<AssumedRole> {
+        assumed(spec, clock, settings, &self.inner.retry, wiring)
+    }
+
+    /// A client of STS that signs with the keys of the connection; `None` if requests are not signed.
+    pub(crate) fn sts(&self, spec: &ConnectionSpec, wiring: &Wiring) -> Option<aws_sdk_sts::Client> {
+        let cache = self.inner.credentials.as_ref()?;
+        Some(sts_client(spec, &self.inner.settings, cache, wiring))
     }
 
     /// The name of the connection.
@@ -228,39 +249,58 @@ fn credentials(
     clock: &Arc<dyn Clock>,
     settings: &S3Settings,
     retry: &Arc<RetryPolicy>,
-    http: Option<&SharedHttpClient>,
+    wiring: &Wiring,
 ) -> Option<Arc<CredentialCache>> {
-    let chain = || CredentialCache::new(DefaultChain::new(&spec.name, Region::new(spec.region.clone())), clock.clone());
     match &spec.access {
         Access::Anonymous => None,
         Access::Static(keys) => Some(fixed(keys, clock)),
-        Access::DefaultChain => Some(chain()),
-        Access::Role { arn, external_id, caller } => {
-            let cache = match caller {
-                Caller::Static(keys) => fixed(keys, clock),
-                Caller::DefaultChain => chain(),
-            };
-            let role = AssumedRole {
-                client: sts_client(spec, settings, &cache, http),
-                arn: arn.clone(),
-                external_id: external_id.clone(),
-                session_name: session_name(&spec.name),
-                session: settings.session,
-                asker: Asker {
-                    connection: spec.name.clone(),
-                    principal: caller_name(caller),
-                    region: spec.region.clone(),
-                    requester_pays: false,
-                    renewable: cache.renewable(),
-                },
-                caller: cache,
-                retry: retry.clone(),
-                clock: clock.clone(),
-            };
-            Some(CredentialCache::new(role, clock.clone()))
+        Access::DefaultChain => Some(chain(spec, clock)),
+        Access::Role { .. } => {
+            assumed(spec, clock, settings, retry, wiring).map(|role| CredentialCache::new(role, clock.clone()))
         }
     }
 }
+
+fn chain(spec: &ConnectionSpec, clock: &Arc<dyn Clock>) -> Arc<CredentialCache> {
+    CredentialCache::new(DefaultChain::new(&spec.name, Region::new(spec.region.clone())), clock.clone())
+}
+
+/// The role of a connection; `None` if it has none.
+fn assumed(
+    spec: &ConnectionSpec,
+    clock: &Arc<dyn Clock>,
+    settings: &S3Settings,
+    retry: &Arc<RetryPolicy>,
+    wiring: &Wiring,
+) -> Option<AssumedRole> {
+    let Access::Role { arn, external_id, caller } = &spec.access else { return None };
+    let cache = match caller {
+        Caller::Static(keys) => fixed(keys, clock),
+        Caller::DefaultChain => chain(spec, clock),
+    };
+    Some(AssumedRole {
+        client: sts_client(spec, settings, &cache, wiring),
+        arn: arn.clone(),
+        external_id: external_id.clone(),
+        session_name: session_name(&spec.name),
+        session: settings.session,
+        asker: Asker {
+            connection: spec.name.clone(),
+            principal: caller_name(caller),
+            region: spec.region.clone(),
+            requester_pays: false,
+            expected_owner: None,
+            renewable: cache.renewable(),
+        },
+        caller: cache,
+        retry: retry.clone(),
+        clock: clock.clone(),
+    })
+}
+
+/// The SDK could sign by the clock of the server. A clock that is that wrong would still spoil the life of credentials,
+/// the times in tables and what is written to S3, so it is named and not worked around.
+pub(crate) const UNCORRECTED_CLOCK: bool = true;
 
 /// Pinned, so that an update of the SDK does not change time-outs or checksums unseen.
 pub(crate) fn behaviour() -> BehaviorVersion {
@@ -279,7 +319,7 @@ fn s3_client(
     spec: &ConnectionSpec,
     settings: &S3Settings,
     credentials: Option<&Arc<CredentialCache>>,
-    http: Option<SharedHttpClient>,
+    wiring: &Wiring,
 ) -> aws_sdk_s3::Client {
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(behaviour())
@@ -289,6 +329,7 @@ fn s3_client(
         .timeout_config(timeouts(settings))
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build())
         .identity_cache(IdentityCache::no_cache())
+        .disable_clock_skew_correction(UNCORRECTED_CLOCK)
         // Checked in `integrity`.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     match credentials {
@@ -299,7 +340,10 @@ fn s3_client(
         // Many compatible servers know no CRC checksums.
         config = config.endpoint_url(endpoint).request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
     }
-    config.set_http_client(http);
+    if let Some(watch) = &wiring.watch {
+        config = config.interceptor(watch.clone());
+    }
+    config.set_http_client(wiring.http.clone());
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
@@ -307,7 +351,7 @@ fn sts_client(
     spec: &ConnectionSpec,
     settings: &S3Settings,
     caller: &Arc<CredentialCache>,
-    http: Option<&SharedHttpClient>,
+    wiring: &Wiring,
 ) -> aws_sdk_sts::Client {
     let mut config = aws_sdk_sts::Config::builder()
         .behavior_version(behaviour())
@@ -315,8 +359,12 @@ fn sts_client(
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(settings))
         .identity_cache(IdentityCache::no_cache())
+        .disable_clock_skew_correction(UNCORRECTED_CLOCK)
         .credentials_provider(CachedProvider(caller.clone()));
     config.set_endpoint_url(spec.sts_endpoint.clone());
-    config.set_http_client(http.cloned());
+    if let Some(watch) = &wiring.watch {
+        config = config.interceptor(watch.clone());
+    }
+    config.set_http_client(wiring.http.clone());
     aws_sdk_sts::Client::from_conf(config.build())
 }

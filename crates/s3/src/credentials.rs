@@ -27,8 +27,13 @@ pub(crate) trait CredentialSource: Send + Sync + 'static {
     /// Fresh credentials, with their expiry if they have one. Retries transient errors itself.
     async fn fetch(&self) -> Result<Credentials, S3Error>;
 
-    /// Whether asking again brings other credentials.
+    /// Whether asking again may bring other credentials.
     fn renewable(&self) -> bool;
+
+    /// What to say if it brought the very keys that were refused as expired.
+    fn ended(&self) -> Option<S3Error> {
+        None
+    }
 }
 
 /// Keys from the configuration.
@@ -60,6 +65,8 @@ struct Held {
     /// Counts renewals that failed, so that whoever waited for one shares its error instead of trying again.
     failures: u64,
     last_failure: Option<S3Error>,
+    /// Keys without an expiry that were refused as expired.
+    ended: Option<Credentials>,
 }
 
 #[derive(Clone)]
@@ -130,6 +137,8 @@ impl CredentialCache {
         let mut held = self.held();
         if held.session.as_ref().is_some_and(|session| session.credentials == *refused) {
             held.session = None;
+            // Those that come with a time may be handed out once more by a source that trusts its own clock.
+            held.ended = Some(refused.clone()).filter(|refused| refused.expiry().is_none());
         }
     }
 
@@ -150,7 +159,7 @@ impl CredentialCache {
 
     /// Called with `renewing` held.
     async fn renew(&self) -> Result<Credentials, S3Error> {
-        match self.source.fetch().await {
+        match self.source.fetch().await.and_then(|fetched| self.unless_ended(fetched)) {
             Ok(credentials) => {
                 let times = credentials.expiry().and_then(|expiry| self.times(expiry));
                 self.held().session = Some(Session { credentials: credentials.clone(), times });
@@ -167,6 +176,15 @@ impl CredentialCache {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// A chain that offers what was refused has nothing else, however often it is asked.
+    fn unless_ended(&self, fetched: Credentials) -> Result<Credentials, S3Error> {
+        let is_refused = self.held().ended.as_ref() == Some(&fetched);
+        match self.source.ended().filter(|_| is_refused) {
+            Some(error) => Err(error),
+            None => Ok(fetched),
         }
     }
 

@@ -3,6 +3,7 @@
 //! No variant holds a secret: texts that a server sent have passed [`crate::text::clean`] before they get here.
 
 use connector_core::error::{ErrorClass, Failure};
+use jiff::SignedDuration;
 
 /// An error of this crate. [`S3Error::class`] is the remedy, [`S3Error::code`] a bounded label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +24,13 @@ pub enum S3Error {
     )]
     BadCredentials { connection: String, principal: String, doing: String, detail: String },
 
+    /// Temporary credentials that nothing renews.
+    #[error(
+        "connection {connection}: the session token of {principal} has expired ({detail}, while {doing}), and nothing \
+         renews it; put fresh temporary keys where these came from, or use keys without a session token, or a role"
+    )]
+    ExpiredCredentials { connection: String, principal: String, doing: String, detail: String },
+
     #[error(
         "connection {connection}: {caller} may not assume {arn} ({detail}); check three things: the trust policy of \
          the role names this principal, its condition sts:ExternalId equals the external id of this connection \
@@ -36,11 +44,13 @@ pub enum S3Error {
     )]
     BadRole { connection: String, arn: String, detail: String },
 
+    /// `off`: by how much the clock of this machine is ahead; negative if it is behind.
     #[error(
-        "connection {connection}: the clock of this machine is too far off while {doing} ({detail}); set it right, \
-         for instance by switching on NTP"
+        "connection {connection}: the clock of this machine {} while {doing} ({detail}); set it right, for instance by \
+         switching on NTP: timedatectl set-ntp true",
+        off.map_or("is too far off".to_owned(), wrong_by)
     )]
-    ClockSkew { connection: String, doing: String, detail: String },
+    ClockSkew { connection: String, doing: String, detail: String, off: Option<SignedDuration> },
 
     #[error(
         "connection {connection}: bucket {bucket} is not in region {configured}{}; set S3_REGION of the connection \
@@ -57,16 +67,35 @@ pub enum S3Error {
 
     #[error(
         "connection {connection}: {principal} may not list bucket {bucket} ({detail}); grant s3:ListBucket on \
-         arn:aws:s3:::{bucket}{}",
-        if *.requester_pays { "" } else { ", or, if the requester pays for this bucket, set S3_REQUEST_PAYER" }
+         arn:aws:s3:::{bucket}{}{}",
+        if *.requester_pays { "" } else { ", or, if the requester pays for this bucket, set S3_REQUEST_PAYER" },
+        .expected_owner.as_ref().map_or(String::new(), |owner| format!(
+            "; it is refused as well if the bucket does not belong to account {owner} any more, which \
+             S3_EXPECTED_BUCKET_OWNER demands: find out whose it is before you change that"
+        ))
     )]
-    ListDenied { connection: String, bucket: String, principal: String, detail: String, requester_pays: bool },
+    ListDenied {
+        connection: String,
+        bucket: String,
+        principal: String,
+        detail: String,
+        requester_pays: bool,
+        expected_owner: Option<String>,
+    },
 
     #[error(
         "connection {connection}: {principal} may not read {uri} ({detail}); grant s3:GetObject on this key, and \
          kms:Decrypt on its key if it is encrypted with KMS"
     )]
     ObjectDenied { connection: String, uri: String, principal: String, detail: String },
+
+    /// The object may be read, its key may not be used. `key`: its ARN, if S3 names it.
+    #[error(
+        "connection {connection}: {principal} may read {uri} but not decrypt it ({detail}); grant kms:Decrypt on {}, in \
+         the access policy of the role, and see that the policy of the key lets the role's account use it",
+        .key.as_deref().unwrap_or("the KMS key of the object")
+    )]
+    KmsDenied { connection: String, uri: String, principal: String, key: Option<String>, detail: String },
 
     #[error("{uri} changed since it was listed ({detail}); the next scan finds what is there now")]
     ObjectChanged { uri: String, detail: String },
@@ -93,6 +122,19 @@ pub enum S3Error {
 
 fn times(attempts: u32) -> String {
     if attempts > 1 { format!(" {attempts} times in a row, last") } else { String::new() }
+}
+
+/// `is 60 minutes ahead of that of AWS`, of a clock.
+pub(crate) fn wrong_by(off: SignedDuration) -> String {
+    let side = if off.is_negative() { "behind" } else { "ahead of" };
+    let seconds = off.unsigned_abs().as_secs();
+    let amount = match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7_200 => format!("{} minutes", (seconds + 30) / 60),
+        7_200..172_800 => format!("{} hours", (seconds + 1_800) / 3_600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    };
+    format!("is {amount} {side} that of AWS")
 }
 
 /// Codes of [`S3Error::Transient`].
@@ -123,6 +165,7 @@ impl S3Error {
             Self::BadConnection { .. }
             | Self::NoCredentials { .. }
             | Self::BadCredentials { .. }
+            | Self::ExpiredCredentials { .. }
             | Self::AssumeRoleDenied { .. }
             | Self::BadRole { .. }
             | Self::ClockSkew { .. }
@@ -131,6 +174,7 @@ impl S3Error {
             | Self::ListDenied { .. }
             | Self::KeyNotUtf8 { .. } => ErrorClass::Config,
             Self::ObjectDenied { .. }
+            | Self::KmsDenied { .. }
             | Self::ObjectChanged { .. }
             | Self::ObjectGone { .. }
             | Self::ObjectArchived { .. } => ErrorClass::Data,
@@ -145,12 +189,14 @@ impl S3Error {
             Self::BadConnection { .. } => "bad_connection",
             Self::NoCredentials { .. } => "no_credentials",
             Self::BadCredentials { .. } => "bad_credentials",
+            Self::ExpiredCredentials { .. } => "expired_credentials",
             Self::AssumeRoleDenied { .. } => "assume_role_denied",
             Self::BadRole { .. } => "bad_role",
             Self::ClockSkew { .. } => "clock_skew",
             Self::WrongRegion { .. } => "wrong_region",
             Self::NoSuchBucket { .. } => "no_such_bucket",
             Self::ListDenied { .. } | Self::ObjectDenied { .. } => "access_denied",
+            Self::KmsDenied { .. } => "kms_denied",
             Self::ObjectChanged { .. } => "object_changed",
             Self::ObjectGone { .. } => "object_gone",
             Self::ObjectArchived { .. } => "archived",
@@ -160,8 +206,8 @@ impl S3Error {
         }
     }
 
-    /// Whether another attempt right away may help. A clock that is off is tried once more, because the SDK learns
-    /// the offset from the answer.
+    /// Whether another attempt right away may help. A clock that is off is tried once more, because it may just be being
+    /// set.
     pub(crate) fn worth_retrying(&self, failures: u32) -> bool {
         match self {
             Self::Transient { .. } => true,

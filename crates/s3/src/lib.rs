@@ -12,12 +12,14 @@
 //! | `integrity` | checksums of whole objects |
 //! | `retry` | the one retry loop |
 //! | `reply`, `verdict`, [`error`](S3Error) | from an SDK error to an error with a remedy |
+//! | [`doctor`] | each permission of a connection probed by itself, with what to change |
 //! | `keys`, `text` | key encoding and ETags; server text made fit for messages |
 
 mod bucket;
 mod caller;
 mod connection;
 mod credentials;
+pub mod doctor;
 mod error;
 mod integrity;
 mod keys;

@@ -40,6 +40,7 @@ impl S3Bucket {
             .max_keys(max_keys)
             .encoding_type(EncodingType::Url)
             .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
+            .set_expected_bucket_owner(asker.expected_owner.clone())
             .set_request_payer(asker.requester_pays.then_some(RequestPayer::Requester))
             .customize()
             .interceptor(WholeDocument);

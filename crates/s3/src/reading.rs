@@ -106,6 +106,7 @@ impl S3Bucket {
             // With a range S3 sends no checksum, even if it is all of the object.
             .set_range((!whole).then(|| format!("bytes={}-{}", range.start, range.end - 1)))
             .if_match(quote(&object.etag))
+            .set_expected_bucket_owner(connection.asker.expected_owner.clone())
             .set_request_payer(connection.asker.requester_pays.then_some(RequestPayer::Requester));
         request.customize().mutate_request(move |request| {
             if asks_checksum {

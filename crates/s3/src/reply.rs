@@ -6,6 +6,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::error::transient;
 use crate::text;
 
@@ -35,6 +37,8 @@ pub(crate) struct Reply {
     pub message: String,
     /// The region in which the bucket really is.
     pub region: Option<String>,
+    /// By how much our clock is ahead, if it was refused for that and both times are told.
+    pub clock_off: Option<SignedDuration>,
 }
 
 impl Reply {
@@ -65,6 +69,7 @@ impl Reply {
             code: error.code().map(|code| text::clean(code, secrets)),
             message,
             region: raw.and_then(bucket_region),
+            clock_off: clock_off(error.message().unwrap_or_default(), raw),
         }
     }
 
@@ -114,6 +119,23 @@ impl Reply {
 
     pub fn says_token_expired(&self) -> bool {
         self.is(&["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"])
+    }
+
+    /// Not `InvalidToken`: that one never was good.
+    pub fn says_token_ended(&self) -> bool {
+        self.is(&["ExpiredToken", "ExpiredTokenException"])
+    }
+
+    /// S3 lets the object be read, and KMS does not let its key be used.
+    pub fn says_kms_denied(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| code.starts_with("KMS."))
+            || (self.status == 403 && ["kms:Decrypt", "kms:GenerateDataKey"].iter().any(|it| self.message.contains(it)))
+    }
+
+    /// The ARN of the key in the message of such a refusal.
+    pub fn kms_key(&self) -> Option<String> {
+        let mut words = self.message.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ')'));
+        words.find(|word| word.starts_with("arn:aws") && word.contains(":kms:")).map(str::to_owned)
     }
 
     /// STS reports a wrong clock as a wrong signature.
@@ -172,4 +194,44 @@ fn bucket_region(raw: &HttpResponse) -> Option<String> {
     let (_, rest) = body.split_once("<Region>")?;
     let (region, _) = rest.split_once("</Region>")?;
     Some(region).filter(plausible).map(str::to_owned)
+}
+
+/// Both times stand in the error document of S3 (`RequestTime`, `ServerTime`) and in the message of STS: `Signature
+/// expired: <ours> is now earlier than <limit> (<theirs> - 15 min.)`.
+fn clock_off(message: &str, raw: Option<&HttpResponse>) -> Option<SignedDuration> {
+    let body = raw.and_then(|raw| std::str::from_utf8(raw.body().bytes()?).ok()).unwrap_or_default();
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        time(rest.split_once('<')?.0)
+    };
+    let in_words = || {
+        let (_, rest) =
+            message.split_once("Signature expired: ").or(message.split_once("Signature not yet current: "))?;
+        let ours = time(rest.split(' ').next()?)?;
+        let (_, theirs) = rest.split_once('(')?;
+        Some((ours, time(theirs.split(' ').next()?)?))
+    };
+    let (ours, theirs) = element("RequestTime").zip(element("ServerTime")).or_else(in_words)?;
+    Some(ours.duration_since(theirs))
+}
+
+/// `20260301T120000Z` or `2026-03-01T12:00:00Z`: ISO 8601 knows both.
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_sts_tell_how_far_a_clock_is_off() {
+        let behind =
+            "Signature expired: 20260301T110000Z is now earlier than 20260301T114500Z (20260301T120000Z - 15 min.)";
+        assert_eq!(clock_off(behind, None), Some(SignedDuration::from_hours(-1)));
+        let ahead = "Signature not yet current: 20260301T130000Z is still later than 20260301T121500Z \
+                     (20260301T120000Z + 15 min.)";
+        assert_eq!(clock_off(ahead, None), Some(SignedDuration::from_hours(1)));
+        assert_eq!(clock_off("Signature expired: some time ago", None), None);
+    }
 }

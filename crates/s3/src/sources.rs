@@ -71,9 +71,19 @@ impl CredentialSource for DefaultChain {
     fn renewable(&self) -> bool {
         true
     }
+
+    fn ended(&self) -> Option<S3Error> {
+        Some(S3Error::ExpiredCredentials {
+            connection: self.connection.clone(),
+            principal: "the default AWS chain".to_owned(),
+            doing: "using it".to_owned(),
+            detail: "ExpiredToken".to_owned(),
+        })
+    }
 }
 
 /// `sts:AssumeRole`.
+#[derive(Clone)]
 pub(crate) struct AssumedRole {
     pub client: aws_sdk_sts::Client,
     pub arn: String,
@@ -140,7 +150,12 @@ impl AssumedRole {
         let expires_at = expires_at.min(later(asked_at, self.session));
         if expires_at <= self.clock.now() {
             let detail = "the new credentials are already expired".to_owned();
-            return Err(S3Error::ClockSkew { connection: self.asker.connection.clone(), doing: doing(), detail });
+            return Err(S3Error::ClockSkew {
+                connection: self.asker.connection.clone(),
+                doing: doing(),
+                detail,
+                off: None,
+            });
         }
         Ok(Credentials::new(
             session.access_key_id,
@@ -177,5 +192,25 @@ mod tests {
         assert_eq!(chain.error(&CredentialsError::invalid_configuration("line 3")).code(), "no_credentials");
         let late = CredentialsError::provider_timed_out(Duration::from_secs(1));
         assert_eq!(chain.error(&late).code(), "credentials_unavailable");
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_offers_again_what_was_refused_as_expired_has_nothing_else() {
+        let clock = Arc::new(connector_core::clock::SystemClock);
+        let cache = |expiry| {
+            let keys = Credentials::new("ASIA", "canary", Some("canary".to_owned()), expiry, "test");
+            CredentialCache::new(DefaultChain::of("c", keys), clock.clone())
+        };
+        let fixed = cache(None);
+        let refused = fixed.current().await.expect("keys");
+        fixed.forget(&refused);
+        let error = fixed.current().await.expect_err("the same again");
+        assert_eq!((error.class().as_str(), error.code()), ("config", "expired_credentials"));
+        assert!(!error.to_string().contains("canary"), "{error}");
+        // A source that names a time may hand the same out until then.
+        let timed = cache(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000)));
+        let refused = timed.current().await.expect("keys");
+        timed.forget(&refused);
+        assert!(timed.current().await.is_ok());
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Asker {
     pub principal: String,
     pub region: String,
     pub requester_pays: bool,
+    /// The account that buckets have to belong to.
+    pub expected_owner: Option<String>,
     /// Whether new credentials can be had when the old ones are refused as expired.
     pub renewable: bool,
 }
@@ -20,6 +22,15 @@ pub(crate) struct Asker {
 impl Asker {
     pub fn transient(&self, code: &'static str, doing: String, detail: String) -> S3Error {
         S3Error::Transient { connection: self.connection.clone(), code, doing, detail, attempts: 1 }
+    }
+
+    fn expired(&self, reply: &Reply, doing: String) -> S3Error {
+        S3Error::ExpiredCredentials {
+            connection: self.connection.clone(),
+            principal: self.principal.clone(),
+            doing,
+            detail: reply.code_only(),
+        }
     }
 
     /// A refusal of a listing of `bucket`.
@@ -34,6 +45,7 @@ impl Asker {
                 principal: self.principal.clone(),
                 detail: reply.detail(),
                 requester_pays: self.requester_pays,
+                expected_owner: self.expected_owner.clone(),
             };
         }
         self.transient(transient::OTHER, doing, reply.detail())
@@ -60,8 +72,14 @@ impl Asker {
             principal: self.principal.clone(),
             detail,
         };
-        if reply.code.as_deref().is_some_and(|code| code.starts_with("KMS.")) {
-            return denied(reply.detail());
+        if reply.says_kms_denied() {
+            return S3Error::KmsDenied {
+                connection: self.connection.clone(),
+                uri,
+                principal: self.principal.clone(),
+                key: reply.kms_key(),
+                detail: reply.detail(),
+            };
         }
         if let Some(error) = self.common(reply, bucket, &doing) {
             return error;
@@ -83,7 +101,8 @@ impl Asker {
             return Some(S3Error::BadConnection { connection, problem });
         }
         if reply.says_clock_is_off() {
-            return Some(S3Error::ClockSkew { connection, doing: doing.to_owned(), detail: reply.code_only() });
+            let (doing, detail) = (doing.to_owned(), reply.code_only());
+            return Some(S3Error::ClockSkew { connection, doing, detail, off: reply.clock_off });
         }
         if reply.says_token_expired() && self.renewable {
             return Some(self.transient(transient::EXPIRED_TOKEN, doing.to_owned(), reply.code_only()));
@@ -92,6 +111,9 @@ impl Asker {
             let actual = reply.region.clone().filter(|region| *region != self.region);
             let configured = self.region.clone();
             return Some(S3Error::WrongRegion { connection, bucket: bucket.to_owned(), configured, actual });
+        }
+        if reply.says_token_ended() {
+            return Some(self.expired(reply, doing.to_owned()));
         }
         if reply.says_bad_credentials() || reply.says_token_expired() {
             return Some(S3Error::BadCredentials {
@@ -143,10 +165,13 @@ pub(crate) fn assume_role(asker: &Asker, reply: &Reply, arn: &str) -> S3Error {
         return S3Error::BadConnection { connection, problem };
     }
     if reply.says_clock_is_off() {
-        return S3Error::ClockSkew { connection, doing, detail: reply.code_only() };
+        return S3Error::ClockSkew { connection, doing, detail: reply.code_only(), off: reply.clock_off };
     }
     if reply.says_token_expired() && asker.renewable {
         return asker.transient(transient::EXPIRED_TOKEN, doing, reply.code_only());
+    }
+    if reply.says_token_ended() {
+        return asker.expired(reply, doing);
     }
     if reply.says_bad_credentials() || reply.says_token_expired() {
         return S3Error::BadCredentials {

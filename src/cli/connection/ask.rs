@@ -1,4 +1,4 @@
-//! Questions to a person, on standard error, and answers, line by line: at a terminal or from a pipe.
+//! Questions to a person at a terminal, on standard error, and answers, line by line.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -8,8 +8,8 @@ use connector_core::error::Failure;
 pub struct Prompts<'a> {
     input: &'a mut dyn BufRead,
     output: &'a mut dyn Write,
-    /// Answers do not show up by themselves: they come from a pipe.
-    echo: bool,
+    /// What is printed goes to a terminal, which may be able to copy.
+    copies: bool,
 }
 
 /// What a person answers to "is it done?".
@@ -21,12 +21,7 @@ pub enum Waited {
 
 impl<'a> Prompts<'a> {
     pub fn new(input: &'a mut dyn BufRead, output: &'a mut dyn Write) -> Self {
-        Self { input, output, echo: !std::io::stdin().is_terminal() }
-    }
-
-    /// Whether a person sits there, whose terminal can copy.
-    pub fn is_terminal(&self) -> bool {
-        !self.echo && std::io::stderr().is_terminal()
+        Self { input, output, copies: std::io::stderr().is_terminal() }
     }
 
     /// A line of explanation. A reader that has gone away is no error: the answers still count.
@@ -53,13 +48,25 @@ impl<'a> Prompts<'a> {
     /// # Errors
     /// As those of [`Prompts::ask`].
     pub fn wait(&mut self, question: &str) -> Result<Waited, Failure> {
-        let terminal = self.is_terminal();
-        let how = if terminal { " (Enter; c copies it): " } else { " (Enter): " };
+        let copies = self.copies;
+        let how = if copies { " (Enter; c copies it): " } else { " (Enter): " };
         self.ask(&format!("{question}{how}"), |answer| match answer.to_ascii_lowercase().as_str() {
             "" | "y" | "yes" => Ok(Waited::Yes),
-            "c" | "copy" if terminal => Ok(Waited::Copy),
+            "c" | "copy" if copies => Ok(Waited::Copy),
             other => Err(format!("{other:?} is no answer here; press Enter once it is done")),
         })
+    }
+
+    /// Whether to try something once more. No answer is a no.
+    pub fn again(&mut self) -> bool {
+        let answer = self.ask("Try again? (Enter; n leaves it as it is): ", |answer| {
+            match answer.to_ascii_lowercase().as_str() {
+                "" | "y" | "yes" => Ok(true),
+                "n" | "no" => Ok(false),
+                other => Err(format!("{other:?} is neither Enter nor n")),
+            }
+        });
+        answer.unwrap_or(false)
     }
 
     /// Has the terminal put a text into the clipboard (OSC 52). Terminals that cannot do so ignore it.
@@ -78,11 +85,7 @@ impl<'a> Prompts<'a> {
             self.say("");
             return Err(ended("standard input has ended"));
         }
-        let answer = tidied(&String::from_utf8_lossy(&line));
-        if self.echo {
-            self.say(&answer);
-        }
-        Ok(answer)
+        Ok(tidied(&String::from_utf8_lossy(&line)))
     }
 }
 
@@ -139,7 +142,7 @@ mod tests {
 
     fn asked(input: &str) -> (Result<u8, Failure>, String) {
         let (mut input, mut output) = (input.as_bytes(), Vec::new());
-        let mut prompts = Prompts { input: &mut input, output: &mut output, echo: true };
+        let mut prompts = Prompts { input: &mut input, output: &mut output, copies: false };
         let result = prompts.ask("number: ", |text| text.parse().map_err(|_| format!("{text:?} is no number")));
         (result, String::from_utf8(output).expect("UTF-8"))
     }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::super::{ConfigFolder, VerbResult, output};
 use super::draft::write_whole;
 use super::files::Files;
+use super::next::Next;
 use super::policy::parse_policy;
 use super::steps;
 
@@ -26,10 +27,8 @@ pub struct Create {
 
 #[derive(Subcommand)]
 enum Kind {
-    /// Through an IAM role, with the policies that AWS needs, step by step
     #[command(name = "s3_iamrole")]
     Role(Box<RoleArguments>),
-    /// With keys, anonymously, or with the default AWS chain
     #[command(name = "s3")]
     Plain(PlainArguments),
 }
@@ -39,11 +38,15 @@ enum Kind {
 /// Asks for what is not given, says which policies AWS needs, and waits until they are there. Whatever was answered is
 /// kept: the same command goes on where it stopped, with the same external id. Policies go to standard output,
 /// everything else to standard error.
+///
+/// With --yes, or where standard input is not a terminal, nothing is asked: everything has to be given by flags, and what
+/// is missing is named. With --bucket alone it makes the policies, and the next run goes on with the ARN of the role.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   s3-connector connection create s3_iamrole --policy read
   s3-connector connection create s3_iamrole --bucket my-bucket --prefix orders/
+  s3-connector connection create s3_iamrole --policy write --bucket s3://my-lake/tables/
   s3-connector connection create s3_iamrole --name shop --bucket my-bucket --yes \\
       --role-arn arn:aws:iam::111111111111:role/my-role --region eu-west-1 \\
       --external-id 7d3f6a52-5b1c-4c38-9f0e-2a6d8e41b790")]
@@ -117,6 +120,9 @@ pub struct PlainArguments {
     /// The region of the buckets; an endpoint can do without
     #[arg(long, required_unless_present = "endpoint")]
     region: Option<String>,
+    /// What shall be read; only named in what comes next
+    #[arg(long, value_name = "BUCKET", value_parser = Place::parse)]
+    bucket: Option<Place>,
     /// The secret, such as an environment variable, that holds the access key id
     #[arg(long, value_name = "NAME", requires = "secret_key_secret", conflicts_with = "anonymous")]
     access_key_secret: Option<String>,
@@ -221,19 +227,20 @@ impl PlainArguments {
             path_style: self.path_style.then_some(true),
             requester_pays: self.requester_pays,
         };
-        write_connection(&path, &connection)?;
+        write_whole(&path, &text_of(&connection)?)?;
         make_datasources_folder(&self.folder.config)?;
-        let next = next_steps(&self.folder.config, &self.name, "s3://my-bucket/");
+        let next = Next::of(&self.folder.config, &self.name, Policy::Read, self.bucket.as_slice(), &[]);
         if self.json {
-            output::line(json!({ "name": self.name, "file": path.display().to_string(), "next": next }).to_string());
+            output::line(
+                json!({ "name": self.name, "file": path.display().to_string(), "next": next.commands }).to_string(),
+            );
             return Ok(ExitCode::SUCCESS);
         }
         output::line(format!("{} written", path.display()));
         if let Some((key, secret)) = self.access_key_secret.as_ref().zip(self.secret_key_secret.as_ref()) {
             output::note(format!("set the environment variables {key} and {secret} wherever s3-connector runs"));
         }
-        output::note("next:");
-        next.iter().for_each(|command| output::note(format!("  {command}")));
+        next.tell();
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -253,13 +260,12 @@ pub fn file_of(config: &Path, files: &Files, name: &str, force: bool) -> Result<
     }
 }
 
-/// Writes a connection.
+/// The text of a connection.
 ///
 /// # Errors
-/// If a value cannot stand in a datafile, or the file cannot be written.
-pub fn write_connection(path: &Path, connection: &NewConnection) -> Result<(), Failure> {
-    let text = connection_text(connection).map_err(|error| Failure::config("unwritable", error.to_string()))?;
-    write_whole(path, &text)
+/// If a value cannot stand in a datafile.
+pub fn text_of(connection: &NewConnection) -> Result<String, Failure> {
+    connection_text(connection).map_err(|error| Failure::config("unwritable", error.to_string()))
 }
 
 /// The place of what comes next.
@@ -268,15 +274,6 @@ pub fn make_datasources_folder(config: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(&folder).map_err(|error| {
         Failure::config("unwritable", format!("the folder {} cannot be made: {error}", folder.display()))
     })
-}
-
-/// What to do with a new connection. `sample`: something that it may read.
-pub fn next_steps(config: &Path, name: &str, sample: &str) -> Vec<String> {
-    let folder = config_flag(config);
-    vec![
-        format!("s3-connector connection check {name}{folder}"),
-        format!("s3-connector datasource generate {} --connection {name}{folder}", super::policies::quoted(sample)),
-    ]
 }
 
 /// The flag that later commands need to find this folder, with a blank in front.

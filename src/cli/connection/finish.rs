@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use connector_core::error::Failure;
-use connector_core::iam::{caller_policy, trust};
+use connector_core::iam::{Principal, caller_policy, trust};
 use connector_core::spec::{Access, ConnectionSpec};
 use connector_datafile::write::connection::{NewAccess, NewConnection};
 use serde_json::{Value, json};
 
 use super::super::{Ended, VerbResult, output};
-use super::create::{RoleArguments, file_of, make_datasources_folder, next_steps, write_connection};
-use super::draft::{ACCESS_POLICY, Draft, Drafts, TRUST_POLICY, write_whole};
-use super::files::Files;
-use super::steps::Done;
-use super::{policies, validate};
+use super::create::{file_of, make_datasources_folder, text_of};
+use super::draft::{ACCESS_POLICY, Draft, TRUST_POLICY, write_whole};
+use super::next::Next;
+use super::policies;
+use super::steps::{Done, Steps};
+use super::validate::{Seen, validate};
 use crate::config::project::needs_path_style;
 
 const CALLER_POLICY: &str = "caller-policy.json";
@@ -23,47 +24,35 @@ const CALLER_POLICY: &str = "caller-policy.json";
 /// How the connection did when it was tried.
 enum Tried {
     Not,
-    Well(Vec<String>),
+    Well(Vec<Seen>),
     Badly(Failure),
 }
 
 /// Writes what was decided, tries it, and says what comes next. A connection that does not work yet is there all the
 /// same: AWS may need a moment to know a new role.
-pub fn finish(
-    arguments: &RoleArguments,
-    files: &Files,
-    drafts: &Drafts,
-    label: &str,
-    draft: &Draft,
-    done: &Done,
-) -> VerbResult {
-    let config = &arguments.folder.config;
-    let path = file_of(config, files, &done.name, arguments.force)?;
-    let connection = NewConnection {
-        description: None,
-        region: Some(done.region.clone()),
-        access: NewAccess::Role { arn: done.role.arn.clone(), external_id: draft.external_id.clone() },
-        endpoint: draft.endpoint.clone(),
-        path_style: draft.path_style.then_some(true),
-        requester_pays: false,
-    };
-    write_connection(&path, &connection)?;
-    make_datasources_folder(config)?;
-    let caller = trust::caller_needs_policy(&done.principal, &done.role).then(|| caller_policy(&done.role));
-    let caller = caller.map(|policy| policies::text(&policy)).transpose()?;
+pub fn finish(steps: &mut Steps<'_>, done: &Done) -> VerbResult {
+    let config = steps.arguments.folder.config.clone();
+    let path = write(steps, done)?;
+    make_datasources_folder(&config)?;
+    let principal = done.trust.as_ref().map(|(principal, _)| principal);
+    let caller = principal.filter(|principal| trust::caller_needs_policy(principal, &done.role));
+    let caller = caller.map(|_| policies::text(&caller_policy(&done.role))).transpose()?;
     let folder = keep_policies(&path, done, caller.as_deref())?;
-    drafts.remove(label)?;
-    if !arguments.json {
+    steps.drafts.remove(&steps.label)?;
+    if !steps.arguments.json {
         output::line(format!("\n{} written, its policies are in {}", path.display(), folder.display()));
-        if caller.is_some() {
-            tell_caller(done, &folder);
+        if let Some(principal) = principal.filter(|_| caller.is_some()) {
+            tell_caller(principal, &folder);
         }
     }
-    let tried = try_it(arguments, files, draft, done)?;
-    let sample = done.places.first().map_or_else(String::new, connector_core::iam::Place::uri);
-    let next = next_steps(config, &done.name, &sample);
-    if arguments.json {
-        output::line(as_json(draft, done, &path, &folder, caller.as_deref(), &tried, &next).to_string());
+    let tried = try_until_it_works(steps, done)?;
+    let seen = match &tried {
+        Tried::Well(seen) => seen.as_slice(),
+        _ => &[],
+    };
+    let next = Next::of(&config, &done.name, steps.draft.policy(), &done.places, seen);
+    if steps.arguments.json {
+        output::line(as_json(&steps.draft, done, &path, &folder, caller.as_deref(), &tried, &next).to_string());
     } else {
         tell(&tried, &next);
     }
@@ -72,12 +61,32 @@ pub fn finish(
             output::error(&format!(
                 "{failure}\nthe connection is written all the same; AWS may need a minute to know a new role: try again \
                  with\n  {}",
-                next.first().map_or("", String::as_str)
+                next.commands.first().map_or("", String::as_str)
             ));
             Err(Ended::Told(failure.class))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Writes the connection. One that a run wrote which was killed right behind it is no other connection.
+fn write(steps: &Steps<'_>, done: &Done) -> Result<PathBuf, Failure> {
+    let draft = &steps.draft;
+    let connection = NewConnection {
+        description: None,
+        region: Some(done.region.clone()),
+        access: NewAccess::Role { arn: done.role.arn.clone(), external_id: draft.external_id.clone() },
+        endpoint: draft.endpoint.clone(),
+        path_style: draft.path_style.then_some(true),
+        requester_pays: false,
+    };
+    let text = text_of(&connection)?;
+    let is_this_one = |path: &Path| fs::read_to_string(path).is_ok_and(|there| there == text);
+    let written = steps.files.find(&done.name).is_some_and(|found| is_this_one(&found.path));
+    let config = &steps.arguments.folder.config;
+    let path = file_of(config, &steps.files, &done.name, steps.arguments.force || written)?;
+    write_whole(&path, &text)?;
+    Ok(path)
 }
 
 /// Writes the policies beside the connection: `shop.policies/`.
@@ -88,7 +97,9 @@ fn keep_policies(connection: &Path, done: &Done, caller: Option<&str>) -> Result
         fs::remove_dir_all(&folder).map_err(|error| Failure::config("unwritable", message(error)))?;
     }
     write_whole(&folder.join(ACCESS_POLICY), &format!("{}\n", done.access_policy))?;
-    write_whole(&folder.join(TRUST_POLICY), &format!("{}\n", done.trust_policy))?;
+    if let Some((_, text)) = &done.trust {
+        write_whole(&folder.join(TRUST_POLICY), &format!("{text}\n"))?;
+    }
     if let Some(text) = caller {
         write_whole(&folder.join(CALLER_POLICY), &format!("{text}\n"))?;
     }
@@ -96,25 +107,46 @@ fn keep_policies(connection: &Path, done: &Done, caller: Option<&str>) -> Result
 }
 
 /// The trust policy alone does not let this caller in.
-fn tell_caller(done: &Done, folder: &Path) {
+fn tell_caller(principal: &Principal, folder: &Path) {
     let file = folder.join(CALLER_POLICY);
     output::note(format!(
         "\n{} also needs a policy of its own, which lets it assume the\nrole: {}",
-        if done.principal.whole_account { "Whoever runs s3-connector" } else { done.principal.arn.as_str() },
+        if principal.whole_account { "Whoever runs s3-connector" } else { principal.arn.as_str() },
         file.display()
     ));
-    if let Some(command) = policies::allow_caller(&done.principal, &file) {
+    if let Some(command) = policies::allow_caller(principal, &file) {
         output::note(format!("\n{command}"));
     }
 }
 
-fn try_it(arguments: &RoleArguments, files: &Files, draft: &Draft, done: &Done) -> Result<Tried, Ended> {
-    if arguments.no_validate {
+/// Tries it; again and again where somebody says so, for AWS needs a moment to know a new role everywhere.
+fn try_until_it_works(steps: &mut Steps<'_>, done: &Done) -> Result<Tried, Ended> {
+    if steps.arguments.no_validate {
         return Ok(Tried::Not);
     }
+    loop {
+        if steps.asking {
+            steps.prompts.say("\nTrying it ...");
+        }
+        let failure = match validate(spec(steps, done), &done.places) {
+            Ok(seen) => return Ok(Tried::Well(seen)),
+            Err(Ended::Failed(failure)) => failure,
+            Err(ended) => return Err(ended),
+        };
+        if steps.asking {
+            steps.prompts.say(format!("  not yet: {failure}\n  AWS may need a minute to know a new role.\n"));
+        }
+        if !steps.asking || !steps.prompts.again() {
+            return Ok(Tried::Badly(failure));
+        }
+    }
+}
+
+fn spec(steps: &Steps<'_>, done: &Done) -> ConnectionSpec {
+    let (draft, files) = (&steps.draft, &steps.files);
     let access =
         Access::Role { arn: done.role.arn.clone(), external_id: draft.external_id.clone(), caller: files.caller() };
-    let spec = ConnectionSpec {
+    ConnectionSpec {
         name: done.name.clone(),
         region: done.region.clone(),
         access,
@@ -122,28 +154,20 @@ fn try_it(arguments: &RoleArguments, files: &Files, draft: &Draft, done: &Done) 
         endpoint: draft.endpoint.clone(),
         sts_endpoint: files.settings.aws.sts_endpoint.clone(),
         requester_pays: false,
-    };
-    if !arguments.yes {
-        output::note("\nTrying it ...");
-    }
-    match validate::validate(spec, &done.places) {
-        Ok(seen) => Ok(Tried::Well(seen)),
-        Err(Ended::Failed(failure)) => Ok(Tried::Badly(failure)),
-        Err(ended) => Err(ended),
+        expected_owner: None,
     }
 }
 
-fn tell(tried: &Tried, next: &[String]) {
+fn tell(tried: &Tried, next: &Next) {
     match tried {
         Tried::Well(seen) => {
             output::note("  the role can be assumed");
-            seen.iter().for_each(|line| output::note(format!("  {line}")));
+            seen.iter().for_each(|seen| output::note(format!("  {}", seen.as_text())));
         }
         Tried::Badly(_) => return,
         Tried::Not => {}
     }
-    output::note("\nNext:");
-    next.iter().for_each(|command| output::note(format!("  {command}")));
+    next.tell();
 }
 
 fn as_json(
@@ -153,7 +177,7 @@ fn as_json(
     folder: &Path,
     caller: Option<&str>,
     tried: &Tried,
-    next: &[String],
+    next: &Next,
 ) -> Value {
     let policy = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let works = match tried {
@@ -175,13 +199,14 @@ fn as_json(
         "places": draft.places,
         "role_arn": done.role.arn,
         "external_id": draft.external_id,
-        "principal": done.principal.arn,
+        "principal": done.trust.as_ref().map(|(principal, _)| &principal.arn),
         "region": done.region,
         "access_policy": policy(&done.access_policy),
-        "trust_policy": policy(&done.trust_policy),
+        "trust_policy": done.trust.as_ref().map(|(_, text)| policy(text)),
         "caller_policy": caller.map(policy),
         "works": works,
         "error": trouble,
-        "next": next,
+        "settings": next.settings,
+        "next": next.commands,
     })
 }

@@ -1,11 +1,14 @@
-//! `connection`: connections to S3 are created, listed, removed, and their policies printed.
+//! `connection`: connections to S3 are created, probed, listed, removed, and their policies printed.
 
 pub(super) mod ask;
+mod check;
 mod create;
 mod draft;
 pub(super) mod files;
 mod finish;
+mod given;
 mod ls;
+mod next;
 mod policies;
 mod policy;
 mod rm;
@@ -16,7 +19,7 @@ use clap::{Args, Subcommand};
 
 use super::VerbResult;
 
-/// Create connections to S3, list and remove them, print the policies that AWS needs for them.
+/// Create connections to S3, probe, list and remove them, print the policies that AWS needs for them.
 #[derive(Args)]
 pub struct Connection {
     #[command(subcommand)]
@@ -27,6 +30,8 @@ pub struct Connection {
 enum Verb {
     /// Create a connection, step by step or by flags
     Create(create::Create),
+    /// Probe each permission of a connection by itself, and say what to change
+    Check(check::Check),
     /// List the connections, who uses them, and those that are not finished
     Ls(ls::Ls),
     /// Print the access policy and the trust policy of a connection
@@ -39,6 +44,7 @@ impl Connection {
     pub fn execute(self) -> VerbResult {
         match self.verb {
             Verb::Create(verb) => verb.execute(),
+            Verb::Check(verb) => verb.execute(),
             Verb::Ls(verb) => verb.execute(),
             Verb::Policy(verb) => verb.execute(),
             Verb::Rm(verb) => verb.execute(),

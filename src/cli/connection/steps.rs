@@ -1,5 +1,7 @@
 //! The steps of `connection create s3_iamrole`: buckets, access policy, trust policy, ARN, region, name.
 
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use connector_core::clock::{Clock, SystemClock};
@@ -15,6 +17,7 @@ use super::create::{RoleArguments, config_flag, file_of};
 use super::draft::{ACCESS_POLICY, Draft, Drafts, TRUST_POLICY, UNNAMED, write_whole};
 use super::files::{Files, grants};
 use super::{finish, ls, policies};
+use crate::config::project::SETTINGS_FILE;
 
 const STEPS: u32 = 6;
 
@@ -22,17 +25,12 @@ const STEPS: u32 = 6;
 pub fn execute(arguments: RoleArguments) -> VerbResult {
     arguments.check()?;
     let files = Files::read(&arguments.folder.config)?;
-    if let Some(name) = &arguments.name {
-        file_of(&arguments.folder.config, &files, name, arguments.force)?;
-    }
     let (mut input, mut out) = (std::io::stdin().lock(), std::io::stderr());
     let prompts = Prompts::new(&mut input, &mut out);
     let mut steps = Steps::begin(arguments, files, prompts)?;
-    match steps.take() {
-        Ok(done) => {
-            let Steps { arguments, files, drafts, label, draft, .. } = steps;
-            finish::finish(&arguments, &files, &drafts, &label, &draft, &done)
-        }
+    let done = if steps.asking { steps.take() } else { steps.given() };
+    match done {
+        Ok(done) => finish::finish(&mut steps, &done),
         Err(Ended::Failed(failure)) if failure.code == "input_ended" => Err(steps.interrupted(&failure).into()),
         Err(ended) => Err(ended),
     }
@@ -42,20 +40,23 @@ pub fn execute(arguments: RoleArguments) -> VerbResult {
 pub struct Done {
     pub places: Vec<Place>,
     pub access_policy: String,
-    pub trust_policy: String,
-    pub principal: Principal,
+    /// With its principal; `None` if nobody knows the caller, and the role was there already.
+    pub trust: Option<(Principal, String)>,
     pub role: RoleArn,
     pub region: String,
     pub name: String,
 }
 
-struct Steps<'p> {
-    arguments: RoleArguments,
-    files: Files,
-    drafts: Drafts,
-    label: String,
-    draft: Draft,
-    prompts: Prompts<'p>,
+/// A connection on its way.
+pub struct Steps<'p> {
+    pub arguments: RoleArguments,
+    pub files: Files,
+    pub drafts: Drafts,
+    pub label: String,
+    pub draft: Draft,
+    pub prompts: Prompts<'p>,
+    /// Somebody sits there and wants to be asked. Nobody else is waited for.
+    pub asking: bool,
 }
 
 impl<'p> Steps<'p> {
@@ -63,18 +64,29 @@ impl<'p> Steps<'p> {
     fn begin(arguments: RoleArguments, files: Files, prompts: Prompts<'p>) -> Result<Self, Ended> {
         let drafts = Drafts::of(&arguments.folder.config);
         let label = arguments.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+        let mut kept = if arguments.new { None } else { drafts.load(&label)? };
         if arguments.new {
             drafts.remove(&label)?;
-        } else if label != UNNAMED && drafts.load(&label)?.is_none() && drafts.load(UNNAMED)?.is_some() {
-            // It was begun without a name, and now has one.
-            drafts.rename(UNNAMED, &label)?;
+        } else if label != UNNAMED && kept.is_none() {
+            refuse_taken(&arguments, &files)?;
+            // It may have been begun without a name, and now has one.
+            if let Some(unnamed) = drafts.load(UNNAMED)?.filter(|draft| same_buckets(draft, &arguments)) {
+                drafts.rename(UNNAMED, &label)?;
+                kept = Some(unnamed);
+            }
         }
-        let kept = drafts.load(&label)?;
+        if let Some(draft) = kept.as_ref().filter(|draft| !same_buckets(draft, &arguments)) {
+            return Err(other_buckets(draft, &label).into());
+        }
+        let asking = !arguments.yes && std::io::stdin().is_terminal();
         let resumed = kept.is_some();
-        let mut steps = Self { draft: kept.unwrap_or_default(), arguments, files, drafts, label, prompts };
+        let mut steps = Self { draft: kept.unwrap_or_default(), arguments, files, drafts, label, prompts, asking };
         steps.apply_flags()?;
-        steps.save()?;
-        steps.introduce(resumed);
+        if asking {
+            steps.save()?;
+            steps.introduce(resumed);
+        }
+        steps.tell_of_sts();
         Ok(steps)
     }
 
@@ -116,10 +128,21 @@ impl<'p> Steps<'p> {
         Ok(())
     }
 
-    fn introduce(&mut self, resumed: bool) {
-        if self.arguments.yes {
+    /// An endpoint is for S3 alone, which surprises those whose store has an STS of its own.
+    fn tell_of_sts(&mut self) {
+        let Some(endpoint) = self.draft.endpoint.as_ref().filter(|_| self.files.settings.aws.sts_endpoint.is_none())
+        else {
             return;
-        }
+        };
+        let settings = self.arguments.folder.config.join(SETTINGS_FILE);
+        self.prompts.say(format!(
+            "note: roles are assumed at the STS of AWS. If {endpoint} has an STS of its own, too, say so in {}:\n\n  \
+             [aws]\n  sts_endpoint = \"{endpoint}\"\n",
+            settings.display()
+        ));
+    }
+
+    fn introduce(&mut self, resumed: bool) {
         self.prompts.say(if resumed {
             format!("Going on with the connection begun {}; --new begins anew.", self.draft.begun)
         } else {
@@ -130,22 +153,20 @@ impl<'p> Steps<'p> {
         });
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    pub fn save(&self) -> Result<(), Failure> {
         self.drafts.save(&self.label, &self.draft)
     }
 
     fn take(&mut self) -> Result<Done, Ended> {
         let places = self.buckets()?;
         let known = self.known_principal()?;
+        self.save()?;
         let access_policy = self.access_policy(&places, known.as_ref())?;
-        let (principal, trust_policy) = self.trust_policy(known)?;
-        if self.arguments.yes {
-            self.refuse_gaps()?;
-        }
+        let trust = self.trust_policy(known)?;
         let role = self.role()?;
         let region = self.region(&role)?;
         let name = self.name()?;
-        Ok(Done { places, access_policy, trust_policy, principal, role, region, name })
+        Ok(Done { places, access_policy, trust: Some(trust), role, region, name })
     }
 
     fn heading(&mut self, number: u32, title: &str) {
@@ -154,9 +175,7 @@ impl<'p> Steps<'p> {
 
     /// A step that was taken before, or whose answer is a flag.
     fn known(&mut self, number: u32, title: &str, answer: &str) {
-        if !self.arguments.yes {
-            self.prompts.say(format!("\nStep {number} of {STEPS}: {title}: {answer}"));
-        }
+        self.prompts.say(format!("\nStep {number} of {STEPS}: {title}: {answer}"));
     }
 
     fn buckets(&mut self) -> Result<Vec<Place>, Ended> {
@@ -166,14 +185,14 @@ impl<'p> Steps<'p> {
             self.known(1, "the buckets", &said);
             return Ok(known);
         }
-        if self.arguments.yes {
-            return Err(missing(&["--bucket"]).into());
-        }
         self.heading(1, "the buckets");
-        self.prompts.say(
-            "  Which buckets shall be read? More than one are separated by blanks.\n  \
-             s3://my-bucket/orders/ limits the role to a prefix of a bucket.\n",
-        );
+        let (purpose, sample) = match self.draft.policy() {
+            Policy::Read => ("Which buckets shall be read", "s3://my-bucket/orders/"),
+            Policy::Write => ("In which buckets shall tables be kept", "s3://my-bucket/tables/"),
+        };
+        self.prompts.say(format!(
+            "  {purpose}? More than one are separated by blanks.\n  {sample} limits the role to a prefix of a bucket.\n"
+        ));
         let places = self.prompts.ask("Buckets: ", |answer| {
             let places = answer.split([' ', ',']).filter(|part| !part.is_empty());
             let places = places.map(Place::parse).collect::<Result<Vec<_>, _>>()?;
@@ -185,38 +204,38 @@ impl<'p> Steps<'p> {
     }
 
     /// By flag, kept, or as AWS sees the caller; `None` if it has to be asked for.
-    fn known_principal(&mut self) -> Result<Option<Principal>, Ended> {
+    pub fn known_principal(&mut self) -> Result<Option<Principal>, Ended> {
         let region = self.draft.region.clone().or_else(|| self.files.region());
         let partition = region.as_deref().map(Partition::of_region).unwrap_or_default();
         if let Some(text) = &self.arguments.principal {
             let why = |why| Failure::config("bad_flag", format!("--principal: {why}"));
             let principal = Principal::parse(text, partition).map_err(why)?;
             self.draft.principal = Some(principal.arn.clone());
-            self.save()?;
             return Ok(Some(principal));
         }
         if let Some(kept) = self.draft.principal.as_deref().and_then(|arn| Principal::parse(arn, partition).ok()) {
             return Ok(Some(kept));
         }
-        if !self.arguments.yes {
+        if self.asking {
             self.prompts.say("\nAsking AWS who s3-connector is here ...");
         }
         match policies::find_principal(&self.files, region.as_deref()) {
             Ok(principal) => {
                 self.draft.principal = Some(principal.arn.clone());
-                self.save()?;
-                self.prompts.say(format!("  it is {}", principal.arn));
+                if self.asking {
+                    self.prompts.say(format!("  it is {}", principal.arn));
+                }
                 Ok(Some(principal))
             }
             Err(Ended::Failed(failure)) => {
-                self.prompts.say(format!("  not known: {failure}"));
+                self.prompts.say(format!("  the caller is not known: {failure}"));
                 Ok(None)
             }
             Err(ended) => Err(ended),
         }
     }
 
-    fn partition(&self, principal: Option<&Principal>) -> Partition {
+    pub fn partition(&self, principal: Option<&Principal>) -> Partition {
         let role = || Some(RoleArn::parse(self.draft.role_arn.as_deref()?).ok()?.partition);
         let configured = || self.files.region().map(|region| Partition::of_region(&region));
         let region = self.draft.region.as_deref().map(Partition::of_region);
@@ -225,19 +244,9 @@ impl<'p> Steps<'p> {
 
     fn access_policy(&mut self, places: &[Place], principal: Option<&Principal>) -> Result<String, Ended> {
         let partition = self.partition(principal);
-        let wanted = grants(partition, self.draft.policy(), places.to_vec(), self.draft.kms_keys.clone());
-        let text = policies::text(&access_policy(&wanted))?;
-        if let Some(why) = policies::too_long(&text) {
-            self.draft.places.clear();
-            self.save()?;
-            return Err(Failure::config("policy_too_long", why).into());
-        }
-        let file = self.policy_file(ACCESS_POLICY, &text)?;
+        let (text, file) = self.make_access_policy(places, partition)?;
         if self.draft.access_policy_done.as_ref() == Some(&text) {
             self.known(2, "the access policy", "done");
-            return Ok(text);
-        }
-        if self.arguments.yes {
             return Ok(text);
         }
         let name = self.name_in_aws();
@@ -255,24 +264,40 @@ impl<'p> Steps<'p> {
         Ok(text)
     }
 
+    /// The access policy, and the file that it was written to.
+    pub fn make_access_policy(&mut self, places: &[Place], partition: Partition) -> Result<(String, PathBuf), Ended> {
+        let wanted = grants(partition, self.draft.policy(), places.to_vec(), self.draft.kms_keys.clone());
+        let text = policies::text(&access_policy(&wanted))?;
+        if let Some(why) = policies::too_long(&text) {
+            // Otherwise the next run would come to the same end.
+            self.draft.places.clear();
+            self.save()?;
+            return Err(Failure::config("policy_too_long", why).into());
+        }
+        let file = self.policy_file(ACCESS_POLICY, &text)?;
+        Ok((text, file))
+    }
+
+    /// The trust policy, and the file that it was written to.
+    pub fn make_trust_policy(&self, principal: &Principal) -> Result<(String, PathBuf), Ended> {
+        let text = policies::text(&trust_policy(principal, &self.draft.external_id))?;
+        let file = self.policy_file(TRUST_POLICY, &text)?;
+        Ok((text, file))
+    }
+
     fn trust_policy(&mut self, known: Option<Principal>) -> Result<(Principal, String), Ended> {
         let mut announced = false;
         let principal = match known {
             Some(principal) => principal,
-            None if self.arguments.yes => return Err(missing(&["--principal"]).into()),
             None => {
                 self.heading(3, "the trust policy says who may assume the role");
                 announced = true;
                 self.ask_principal()?
             }
         };
-        let text = policies::text(&trust_policy(&principal, &self.draft.external_id))?;
-        let file = self.policy_file(TRUST_POLICY, &text)?;
+        let (text, file) = self.make_trust_policy(&principal)?;
         if self.draft.trust_policy_done.as_ref() == Some(&text) {
             self.known(3, "the role with its trust policy", "done");
-            return Ok((principal, text));
-        }
-        if self.arguments.yes {
             return Ok((principal, text));
         }
         if !announced {
@@ -321,13 +346,7 @@ impl<'p> Steps<'p> {
     fn region(&mut self, role: &RoleArn) -> Result<String, Ended> {
         let elsewhere = self.draft.endpoint.is_some();
         if let Some(region) = self.draft.region.clone() {
-            if let Some(why) = refuse_region(&region, elsewhere, Some(role)) {
-                // Neither is kept, so that the next run asks for both.
-                self.draft.region = None;
-                self.draft.role_arn = None;
-                self.save()?;
-                return Err(Failure::config("bad_region", why).into());
-            }
+            self.refuse_region(&region, role)?;
             self.known(5, "the region of the buckets", &region);
             return Ok(region);
         }
@@ -344,6 +363,16 @@ impl<'p> Steps<'p> {
         self.draft.region = Some(region.clone());
         self.save()?;
         Ok(region)
+    }
+
+    /// Refuses a region that the role cannot reach.
+    pub fn refuse_region(&mut self, region: &str, role: &RoleArn) -> Result<(), Failure> {
+        let Some(why) = refuse_region(region, self.draft.endpoint.is_some(), Some(role)) else { return Ok(()) };
+        // Neither is kept, so that the next run asks for both.
+        self.draft.region = None;
+        self.draft.role_arn = None;
+        self.save()?;
+        Err(Failure::config("bad_region", why))
     }
 
     fn name(&mut self) -> Result<String, Ended> {
@@ -389,25 +418,9 @@ impl<'p> Steps<'p> {
         Ok(())
     }
 
-    fn name_in_aws(&self) -> String {
+    pub fn name_in_aws(&self) -> String {
         let bucket = || self.draft.places().first().map(|place| place.bucket.clone());
         policies::name_in_aws(&self.draft.name.clone().or_else(bucket).unwrap_or_default())
-    }
-
-    /// With `--yes`, what only AWS could tell has to be there.
-    fn refuse_gaps(&mut self) -> Result<(), Ended> {
-        let draft = &self.draft;
-        let flags = [("--role-arn", &draft.role_arn), ("--region", &draft.region), ("--name", &draft.name)];
-        let gaps: Vec<&str> = flags.iter().filter(|(_, value)| value.is_none()).map(|(flag, _)| *flag).collect();
-        if gaps.is_empty() {
-            return Ok(());
-        }
-        let folder = self.drafts.folder(&self.label);
-        self.prompts.say(format!(
-            "the policies for AWS are kept in {}; the next run goes on with the same external id",
-            folder.display()
-        ));
-        Err(missing(&gaps).into())
     }
 
     /// What to tell if the answers end.
@@ -423,9 +436,28 @@ impl<'p> Steps<'p> {
     }
 }
 
-fn missing(flags: &[&str]) -> Failure {
-    let message = format!("missing: {}; give them, or leave out --yes to be asked", flags.join(", "));
-    Failure::config("missing_answer", message)
+/// Refuses the name of a connection that is there, and not by an earlier run of this one.
+fn refuse_taken(arguments: &RoleArguments, files: &Files) -> Result<(), Failure> {
+    let Some(name) = &arguments.name else { return Ok(()) };
+    file_of(&arguments.folder.config, files, name, arguments.force).map(drop)
+}
+
+/// Whether flags name the buckets that a draft is about, as far as both name any.
+fn same_buckets(draft: &Draft, arguments: &RoleArguments) -> bool {
+    let kept = draft.places();
+    let buckets = |places: &[Place]| places.iter().map(|place| place.bucket.clone()).collect::<BTreeSet<_>>();
+    kept.is_empty() || arguments.bucket.is_empty() || buckets(&kept) == buckets(&arguments.bucket)
+}
+
+fn other_buckets(draft: &Draft, label: &str) -> Failure {
+    let message = format!(
+        "an unfinished connection waits for {}, and it is about {}; go on with it without --bucket: {}, or begin anew \
+         with --new, or remove it: s3-connector connection rm {label}",
+        draft.waits_for(),
+        draft.places.join(" "),
+        ls::resume(label)
+    );
+    Failure::config("other_buckets", message)
 }
 
 fn random_bytes() -> Result<[u8; 16], Failure> {

@@ -24,6 +24,7 @@ pub(crate) fn spec_for(uri: &str) -> ImportSpec {
             sts_endpoint: None,
             path_style: false,
             requester_pays: false,
+            expected_owner: None,
         },
         uri: BucketUri::parse(uri).expect("a URI"),
         exclude: Vec::new(),

@@ -25,6 +25,12 @@ const DIRECTIVES: &[Directive] = &[
     used(Group::Access, "S3_REQUEST_PAYER", "whether the requester pays for requests")
         .takes("true | false")
         .default("`false`"),
+    used(
+        Group::Access,
+        "S3_EXPECTED_BUCKET_OWNER",
+        "the account that the buckets belong to; S3 refuses requests if they do not",
+    )
+    .takes("account id"),
     ignored(Group::Foreign, "KAFKA_*", "settings of Kafka connections"),
     ignored(Group::Foreign, "GCS_*", "settings of Google Cloud Storage connections"),
     ignored(Group::Foreign, "DYNAMODB_*", "settings of DynamoDB connections"),

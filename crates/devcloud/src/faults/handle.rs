@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::target::{Target, is_like};
-use super::{Fault, Faults, Rule, When};
+use super::{Fault, Faults, Operation, Rule, When};
 use crate::etag::lock;
 
 /// Spreads the numbers of requests over the seeds (2^64 divided by the golden ratio).
@@ -30,6 +30,7 @@ struct Shared {
     fitted: Vec<u64>,
     /// How many requests came, under this plan and those before.
     requests: u64,
+    by_operation: HashMap<Operation, u64>,
     counts: BTreeMap<&'static str, u64>,
     listings: HashMap<String, VecDeque<Bytes>>,
 }
@@ -63,6 +64,11 @@ impl FaultHandle {
         lock(&self.shared).requests
     }
 
+    /// How many requests of one kind came, with and without a fault.
+    pub fn requests_of(&self, operation: Operation) -> u64 {
+        lock(&self.shared).by_operation.get(&operation).copied().unwrap_or_default()
+    }
+
     /// At most this many keys in a page.
     pub(crate) fn page(&self) -> Option<usize> {
         lock(&self.shared).plan.page
@@ -72,6 +78,7 @@ impl FaultHandle {
     pub(crate) fn pick(&self, target: &Target) -> Option<(Fault, u64)> {
         let mut shared = lock(&self.shared);
         shared.requests += 1;
+        *shared.by_operation.entry(target.operation).or_default() += 1;
         let mut random = fastrand::Rng::with_seed(shared.plan.seed ^ shared.requests.wrapping_mul(SPREAD));
         let Shared { plan, fitted, .. } = &mut *shared;
         let mut picked = None;

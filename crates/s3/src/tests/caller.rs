@@ -12,7 +12,8 @@ use crate::connection::Wiring;
 use crate::error::S3Error;
 
 async fn caller_of(server: &Server) -> Result<Identity, S3Error> {
-    let wiring = Wiring { http: Some(Builder::new().build_http()), waiting: Arc::new(TestWaiting::default()) };
+    let wiring =
+        Wiring { http: Some(Builder::new().build_http()), waiting: Arc::new(TestWaiting::default()), watch: None };
     let clock = TestClock::at("2026-03-01T12:00:00Z");
     ask(&Caller::Static(keys("AKIACALLER")), "eu-west-1", Some(&server.url), "being created", clock, wiring).await
 }

@@ -225,7 +225,7 @@ async fn asked_of_aws(range: std::ops::Range<u64>) -> String {
     let nobody = Server::sequence(vec![Answer::nothing()]).await;
     let mut aws = spec(&nobody, Access::Static(keys("AKIASTATIC")));
     (aws.endpoint, aws.path_style) = (None, false);
-    let wiring = Wiring { http: Some(client), waiting: Arc::new(TestWaiting::default()) };
+    let wiring = Wiring { http: Some(client), waiting: Arc::new(TestWaiting::default()), watch: None };
     let clock = TestClock::at("2026-03-01T12:00:00Z");
     let connection = S3Connection::wired(&aws, clock, S3Settings::default(), wiring).expect("a good spec");
     let error = connection.bucket("bkt").read(&object("k", 26), range).await.expect_err("nothing is there");

@@ -216,7 +216,7 @@ async fn case_50_refusals_of_the_role_name_their_remedy() {
         ("403 Forbidden", "AccessDenied", denied, "config assume_role_denied", "999988887777:user/x", 1),
         ("403 Forbidden", "InvalidClientTokenId", "The token is invalid", "config bad_credentials", "AKIACALLER", 1),
         ("403 Forbidden", "SignatureDoesNotMatch", signature, "config bad_credentials", "secret", 1),
-        ("403 Forbidden", "ExpiredToken", "caller-token-canary", "config bad_credentials", "session token", 1),
+        ("403 Forbidden", "ExpiredToken", "caller-token-canary", "config expired_credentials", "session token", 1),
         ("400 Bad Request", "ValidationError", "caller-token-canary is bad", "config bad_role", "S3_ARN", 1),
         ("403 Forbidden", "RegionDisabledException", "not here", "config bad_role", "S3_REGION", 1),
         ("403 Forbidden", "SignatureDoesNotMatch", "Signature expired: 2026", "config clock_skew", "NTP", 2),

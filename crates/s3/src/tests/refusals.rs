@@ -20,7 +20,7 @@ async fn refusals_of_a_listing_name_their_remedy() {
         ("403 Forbidden", "AllAccessDisabled", "config access_denied", "S3_REQUEST_PAYER"),
         ("403 Forbidden", "InvalidAccessKeyId", "config bad_credentials", "AKIASTATIC"),
         ("403 Forbidden", "SignatureDoesNotMatch", "config bad_credentials", "secret"),
-        ("400 Bad Request", "ExpiredToken", "config bad_credentials", "session token"),
+        ("400 Bad Request", "ExpiredToken", "config expired_credentials", "session token"),
         ("400 Bad Request", "InvalidBucketName", "config bad_connection", "not a bucket name"),
     ];
     for (status, code, expected, part) in cases {

@@ -92,6 +92,7 @@ pub(crate) fn spec(server: &Server, access: Access) -> ConnectionSpec {
         sts_endpoint: Some(server.url.clone()),
         path_style: true,
         requester_pays: false,
+        expected_owner: None,
     }
 }
 
@@ -109,7 +110,7 @@ pub(crate) fn connect(spec: &ConnectionSpec) -> World {
 pub(crate) fn connect_with(spec: &ConnectionSpec, settings: S3Settings) -> World {
     let clock = TestClock::at("2026-03-01T12:00:00Z");
     let waiting = Arc::new(TestWaiting::default());
-    let wiring = Wiring { http: Some(Builder::new().build_http()), waiting: waiting.clone() };
+    let wiring = Wiring { http: Some(Builder::new().build_http()), waiting: waiting.clone(), watch: None };
     let settings = S3Settings { seed: 7, ..settings };
     let connection = S3Connection::wired(spec, clock.clone(), settings, wiring).expect("a good spec");
     World { connection, clock, waiting }
