@@ -49,19 +49,25 @@ fn in_schema(column: &str) -> String {
 
 #[test]
 fn types_that_are_refused_say_what_to_write_instead() {
-    let parts = "use JSON for the whole value, or a column with a path such as `json:$.a.b` for each part";
-    let unsupported =
-        |name: &str, hint: &str| format!("error: the type {name} is not supported @2:7+{} | {hint}", name.len());
+    let unsupported = |name: &str, why: &str, hint: &str| {
+        format!("error: the type {name} is not supported: {why} @2:7+{} | {hint}", name.len())
+    };
+    let (one_type, states) = (
+        "a column has one type for all of its values",
+        "files hold values, not states of an aggregation, and a table keeps every row as it came",
+    );
     for (text, expected) in [
-        ("a Map(String, Int8)", unsupported("Map", parts)),
-        ("a Tuple(Int8, Int8)", unsupported("Tuple", parts)),
-        ("a Nested(x Int8)", unsupported("Nested", "use JSON")),
-        ("a Variant(Int8, String)", unsupported("Variant", "use String, or JSON")),
-        ("a Dynamic", unsupported("Dynamic", "use String, or JSON")),
-        ("a AggregateFunction(sum, Int8)", unsupported("AggregateFunction", "store the plain values")),
-        ("a BFloat16", unsupported("BFloat16", "use Float32")),
-        ("a Time", unsupported("Time", "use String")),
-        ("a Object('json')", unsupported("Object", "use JSON")),
+        ("a Variant(Int8, String)", unsupported("Variant", one_type, "use String, or JSON")),
+        ("a Dynamic", unsupported("Dynamic", one_type, "use String, or JSON")),
+        ("a AggregateFunction(sum, Int8)", unsupported("AggregateFunction", states, "store the plain values")),
+        (
+            "a SimpleAggregateFunction(sum, Int64)",
+            unsupported("SimpleAggregateFunction", states, "write the type inside of it alone"),
+        ),
+        ("a BFloat16", unsupported("BFloat16", "a table has no floats of 16 bits", "use Float32")),
+        ("a Time", unsupported("Time", "a table has no type for a time without a date", "use String")),
+        ("a Object('json')", unsupported("Object", "ClickHouse itself has given it up", "use JSON")),
+        ("a BIGINT", unsupported("BIGINT", "of all names of a type, one is used here", "use Int64")),
     ] {
         refused(&[(text, &expected)], in_schema);
     }
@@ -72,9 +78,41 @@ fn types_that_are_refused_say_what_to_write_instead() {
             "a DateTime('Europe/Berlin')",
             one("the only time zone that is supported is 'UTC'", "2:16+15", "times are stored in UTC; values"),
         ),
-        ("a DateTime64(9)", one("more than 6 digits of a second are not supported", "2:18+1", "use DateTime64(6)")),
-        ("a Array(Array(Int8))", one("an Array of Array is not supported", "2:13+5", "use JSON for the whole value")),
-        ("a Array(JSON)", one("an Array of JSON is not supported", "2:13+4", "use JSON for the whole value")),
+        ("a DateTime64(10)", one("the precision of DateTime64 is a number from 0 to 9", "2:18+2", "")),
+        ("a Map", one("Map needs a type of keys and a type of values", "2:7+3", "such as Map(String, UInt64)")),
+        ("a Map(Int8)", one("Map takes a type of keys, ',' and a type of values", "2:7+9", "such as Map")),
+        ("a Map(Int8,)", one("Map needs a type of values, too", "2:7+10", "such as Map")),
+        ("a Map(Int8, Int8, Int8)", one("Map takes two types", "2:21+1", "such as Map")),
+        ("a Map(Nullable(Int8), Int8)", one("the key of a Map is never NULL", "2:11+14", "leave Nullable away")),
+        (
+            "a Map(LowCardinality(Nullable(String)), Int8)",
+            one("the key of a Map is never NULL", "2:11+32", "leave Nullable away"),
+        ),
+        (
+            "a Map(Array(Int8), Int8)",
+            one("Array(Int8) cannot be the key of a Map: keys are told apart by their text", "2:11+11", "use String"),
+        ),
+        ("a Map(Int46, String)", one("'Int46' is not a type", "2:11+5", "did you mean")),
+        ("a Tuple", one("Tuple needs types", "2:7+5", "such as Tuple(sku String")),
+        ("a Tuple(Int8,)", one("Tuple needs a type behind ','", "2:7+12", "such as Tuple")),
+        ("a Tuple(x Int8, Int8)", one("some parts of Tuple have a name and others have none", "2:7+19", "give all")),
+        ("a Tuple(x Int8, x Int8)", one("the name 'x' appears twice", "2:21+1", "rename one of them")),
+        (
+            "a Tuple(x Int8 DEFAULT 1)",
+            one("this does not belong to Tuple: its types stand behind ','", "2:20+7", "such"),
+        ),
+        ("a Nested(Int8)", one("each part of Nested has a name", "2:7+12", "such as Nested(")),
+        (
+            "a Nullable(Map(String, Int8))",
+            one("Nullable cannot hold Map", "2:16+17", "write Map(..., Nullable(...)): a map is empty, never NULL"),
+        ),
+        (
+            "a Array(Nullable(Tuple(Int8)))",
+            one("Nullable cannot hold Tuple", "2:22+11", "leave Nullable away, and make the types inside"),
+        ),
+        ("a Nullable(Point)", one("Nullable cannot hold Point", "2:16+5", "leave Nullable away, and make")),
+        ("a LowCardinality(Map(String, Int8))", one("LowCardinality cannot hold Map", "2:22+17", "write Map(Low")),
+        ("a LowCardinality(Decimal(3, 1))", one("LowCardinality cannot hold Decimal", "2:22+13", "leave Low")),
         ("a Array", one("Array needs a type", "2:7+5", "such as Array(String)")),
         ("a Array(Int8, Int8)", one("Array takes one type", "2:17+1", "")),
         (
@@ -236,8 +274,7 @@ fn the_format_decides_where_columns_are_found() {
     assert_eq!(sources(schema, ""), ["a", "['x.y']", "z"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_FORMAT csv\nIMPORT_CSV_HEADER false"), ["column_1", "column_2"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_CSV_HEADER true"), ["a", "b"]);
-    let lists =
-        "a Array(Int8) `json:$.a[:]`, b Array(Int8) `json:$.b.c[:]`, c Int8 `json:$['x.y']`, d Int8 `json:$['x.y'].z`, \
+    let lists = "a Array(Int8) `json:$.a[:]`, b Array(Int8) `json:$.b.c[:]`, c Int8 `json:$['x.y']`, d Int8 `json:$['x.y'].z`, \
          e Array(Int8) `json:$.e[:].f`";
     assert_eq!(sources(lists, "IMPORT_FORMAT parquet"), ["a", "b.c", "x.y", "['x.y'].z", "e[:].f"]);
     assert_eq!(sources(lists, "IMPORT_FORMAT ndjson"), ["a[:]", "b.c[:]", "['x.y']", "['x.y'].z", "e[:].f"]);

@@ -22,6 +22,7 @@ mod evidence;
 mod feed;
 mod footer;
 mod int96;
+mod pieces;
 mod precheck;
 mod source;
 mod spell;
@@ -37,7 +38,6 @@ use ::parquet::file::metadata::ColumnChunkMetaData;
 use connector_core::error::Failure;
 use connector_core::evolve::{DEFAULT_MAX_COLUMNS, FileColumn, FilePlan, FileShape};
 use connector_core::schema::TableSchema;
-use connector_core::types::ColumnType;
 use jiff::Timestamp;
 
 pub use blocks::ParquetBlocks;
@@ -137,7 +137,7 @@ impl ParquetFile {
         let types = self.nodes.iter().map(ty).collect::<Result<Vec<_>, _>>()?;
         let file_columns = self.columns();
         let mut schema = infer::schema_of(&file_columns, &types)?;
-        schema.columns.iter_mut().for_each(|column| column.nullable = !matches!(column.ty, ColumnType::Array { .. }));
+        schema.columns.iter_mut().for_each(|column| column.nullable = column.ty.takes_null());
         let evidence = evidence::of(&self.metadata, &self.nodes, &self.types, &types);
         Ok(Inferred { schema, file_columns, dialect: None, evidence })
     }
