@@ -2,26 +2,28 @@
 
 mod backup;
 mod control;
+pub mod fit;
+pub mod live;
 mod measure;
+pub mod watch;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
 use connector_actors::credit::CreditPool;
-use connector_actors::messages::control::{Drain, QueryStates, Sync, SyncSummary};
+use connector_actors::messages::control::{Deployment, Drain, Observed, QueryStates, Sync, SyncSummary};
 use connector_actors::supervisor::Supervisor;
-use connector_actors::world::{ImportPorts, ImportSeat, World};
+use connector_actors::world::{ImportSeat, World};
 use connector_core::clock::{Clock, SystemClock};
 use connector_core::credit::Seat;
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{ImportRegistered, ProcessStarted};
 use connector_core::ids::ImportName;
-use connector_core::ports::{Destination, Ledger, ObjectSource};
 use connector_core::spec::ImportSpec;
 use connector_core::status::ImportState;
+use connector_core::telemetry::ImportLabels;
 use connector_decode::Pool;
 use connector_ledger::SqliteLedger;
 use connector_s3::{S3Connection, S3Settings};
@@ -29,11 +31,12 @@ use tokio::runtime::Handle;
 
 use self::backup::Backups;
 use self::control::SupervisorControl;
+use self::live::{Deployed, Live, Reloaded, Source};
 use self::measure::Gauges;
-use crate::config::Project;
+use self::watch::Watch;
+use crate::config::{Project, Settings};
 use crate::destination::Destinations;
 use crate::exporter::Exporter;
-use crate::faults;
 use crate::http::{ApiToken, HttpConfig, ListenOn, Servers};
 use crate::operations::{Operation, Operator, Turns};
 
@@ -46,83 +49,87 @@ const SYNC_ATTEMPTS: u32 = 5;
 
 /// Everything that runs.
 pub struct App {
-    project: Project,
+    /// As it was started.
+    first: Arc<Deployed>,
+    live: Arc<Live>,
     supervisor: Addr<Supervisor>,
     world: World,
-    destinations: Destinations,
     ledger: Arc<SqliteLedger>,
     servers: Option<Servers>,
     _gauges: Gauges,
     _backups: Option<Backups>,
+    _watch: Option<Watch>,
+}
+
+/// What runs beside the imports.
+pub enum Service {
+    /// Nothing: the program does one thing and ends.
+    None,
+    /// The listeners, daily copies of the ledger, and, if there is a source, a look at the configuration folder.
+    Daemon(Option<Source>),
 }
 
 impl App {
     /// Opens the data directory and starts every import. Needs an actix system around it; `io` is the runtime on which
-    /// network and disk are awaited. Without `listen` there are no HTTP listeners.
+    /// network and disk are awaited.
     ///
     /// # Errors
     /// If the data directory cannot be used, or an address cannot be listened on. What is wrong with one import shows
     /// in its state and stops nothing else.
-    pub async fn start(project: Project, io: Handle, listen: bool) -> Result<Self, Failure> {
-        let settings = &project.settings;
+    pub async fn start(project: Project, io: Handle, service: Service) -> Result<Self, Failure> {
+        let settings = project.settings.clone();
         make_folder(&settings.data_dir)?;
         let ledger = Arc::new(SqliteLedger::open(&settings.data_dir)?);
         let spool = empty_spool(&settings.data_dir)?;
         let world = World {
             clock: Arc::new(SystemClock),
-            io: io.clone(),
+            io,
             pool: Pool::new(settings.limits.threads),
             credit: CreditPool::new(settings.limits.memory, project.imports.len()),
             spool: spool.as_path().into(),
             probe: Arc::new(crate::probe::ChildProbe::new()),
         };
         // Without listeners nobody reads metrics, and a process has one recorder at most.
-        let exporter = if listen { Some(Arc::new(Exporter::install()?)) } else { None };
+        let exporter = if matches!(service, Service::Daemon(_)) { Some(Arc::new(Exporter::install()?)) } else { None };
         ProcessStarted { version: env!("CARGO_PKG_VERSION"), imports: project.imports.len() }.emit();
 
-        let destinations = Destinations::new(&project, Arc::clone(&world.clock), io)?;
-        let seats = seats(&project, &destinations, &ledger, &world);
-        for seat in &seats {
-            let table = destinations.table_location(&seat.spec);
-            ImportRegistered {
-                import: &seat.labels(),
-                uri: seat.spec.uri.as_str(),
-                schedule: seat.spec.schedule.as_str(),
-                table: &table,
-            }
-            .emit();
-        }
-        let gauges = Gauges::start(&seats, Arc::clone(&ledger), world.clone());
+        let deployed = Deployed::new(project, &ledger, &world, &[]).await?;
+        let seats = seats(&deployed);
         let supervisor = Supervisor::new(world.clone(), seats, settings.limits.threads, fastrand::u64(..)).start();
-        // Nothing of the supervisor has run yet: an address that is taken is told before anything is claimed.
-        let servers = if let Some(exporter) = exporter {
-            let control =
-                SupervisorControl::new(&project, &destinations, supervisor.clone(), Arc::clone(&ledger), world.clone());
-            let config = HttpConfig {
-                metrics: ListenOn { address: settings.listen.metrics, setting: "listen.metrics" },
-                api: ListenOn { address: settings.listen.api, setting: "listen.api" },
-                allowed_hosts: Vec::new(),
-            };
-            let token = ApiToken::load_or_create(&settings.data_dir)?;
-            let render = Arc::new(move || exporter.render());
-            Some(Servers::start(&config, token, Arc::new(control), render)?)
-        } else {
-            None
+        let source = match service {
+            Service::Daemon(source) => source,
+            Service::None => None,
+        };
+        let live = Live::new(source, deployed, Arc::clone(&ledger), supervisor.clone(), world.clone()).await?;
+        let live = Arc::new(live);
+        let gauges = Gauges::start(Arc::clone(&live), Arc::clone(&ledger), world.clone());
+        let listens = exporter.is_some();
+        // An address that is taken is told before anything is claimed: the supervisor waits for its imports' ledger.
+        let servers = match exporter {
+            Some(exporter) => Some(listen(&settings, exporter, &live, &supervisor, &ledger, &world)?),
+            None => None,
         };
         // Who only passes by makes no copies.
-        let backups = listen.then(|| {
-            Backups::start(&project.settings.data_dir, Arc::clone(&ledger), Arc::clone(&world.clock), &world.io)
-        });
-        Ok(Self { project, supervisor, world, destinations, ledger, servers, _gauges: gauges, _backups: backups })
+        let backups = listens
+            .then(|| Backups::start(&settings.data_dir, Arc::clone(&ledger), Arc::clone(&world.clock), &world.io));
+        let watch = live.source().map(|source| Watch::start(Arc::clone(&live), source.folder.clone(), &world.io));
+        let first = live.deployed();
+        Ok(Self { first, live, supervisor, world, ledger, servers, _gauges: gauges, _backups: backups, _watch: watch })
     }
 
-    /// Where the tables are.
+    /// Reads the configuration anew, now. What comes of it is told by log, metrics and status.
+    pub async fn reload(&self) -> Result<Reloaded, Failure> {
+        self.live.reload(&[], false).await
+    }
+
+    /// Where the tables are, as it was started.
     pub fn destinations(&self) -> &Destinations {
-        &self.destinations
+        &self.first.destinations
     }
 
+    /// As it was started.
     pub fn project(&self) -> &Project {
-        &self.project
+        &self.first.project
     }
 
     pub fn servers(&self) -> Option<&Servers> {
@@ -137,10 +144,14 @@ impl App {
         self.world.clock.now()
     }
 
+    /// What each import is doing.
+    pub async fn states(&self) -> Vec<Observed> {
+        self.supervisor.send(QueryStates).await.unwrap_or_default()
+    }
+
     /// Whether any import is `Failed`.
     pub async fn any_failed(&self) -> bool {
-        let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
-        states.iter().any(|observed| observed.state == ImportState::Failed)
+        self.states().await.iter().any(|observed| observed.state == ImportState::Failed)
     }
 
     /// One on-demand sync of one import. An import that is restarted under it, because the network or a disk failed,
@@ -169,12 +180,12 @@ impl App {
     /// Of the import, the ledger or the tables.
     pub async fn operate(&self, spec: &ImportSpec, operation: Operation) -> Result<serde_json::Value, Failure> {
         let clock = Arc::clone(&self.world.clock);
-        let tables = self.destinations.tables(spec)?;
+        let tables = self.first.destinations.tables(spec)?;
         let operator = Operator {
             supervisor: self.supervisor.clone(),
             ledger: Arc::clone(&self.ledger),
             clock,
-            data_dir: self.project.settings.data_dir.clone(),
+            data_dir: self.first.project.settings.data_dir.clone(),
             mending: Turns::default(),
         };
         operator.carry_out(spec, &tables, operation).await
@@ -202,29 +213,44 @@ fn may_pass(failure: &Failure) -> bool {
     !matches!(failure.class, ErrorClass::Config | ErrorClass::Data)
 }
 
-fn seats(project: &Project, destinations: &Destinations, ledger: &Arc<SqliteLedger>, world: &World) -> Vec<ImportSeat> {
-    // Imports of one connection share its credentials and its HTTP connections.
-    let mut connections: HashMap<String, Result<S3Connection, Failure>> = HashMap::new();
-    let mut seats = Vec::new();
-    for (index, spec) in project.imports.iter().enumerate() {
-        let connection = connections
-            .entry(spec.connection.name.clone())
-            .or_insert_with(|| connect(spec, Arc::clone(&world.clock)))
-            .clone();
-        let bucket = spec.uri.bucket().to_owned();
-        let (ledger, destinations, shared) = (Arc::clone(ledger), destinations.clone(), Arc::new(spec.clone()));
-        let ports = move || {
-            let source = connection.clone()?.bucket(bucket.as_str());
-            Ok(faults::wrapped(ImportPorts {
-                source: Arc::new(source) as Arc<dyn ObjectSource>,
-                ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-                table: Arc::new(destinations.table(&shared)?) as Arc<dyn Destination>,
-                quarantine: Arc::new(destinations.quarantine(&shared)?) as Arc<dyn Destination>,
-            }))
-        };
-        seats.push(ImportSeat { spec: Arc::new(spec.clone()), seat: Seat(index), ports: Arc::new(ports) });
+/// A seat in the memory budget for each import; told to the log and to the metrics.
+fn seats(deployed: &Deployed) -> Vec<ImportSeat> {
+    let seat = |(index, import): (usize, &Deployment)| {
+        let (spec, ports) = (Arc::clone(&import.spec), Arc::clone(&import.ports));
+        register(deployed, &spec);
+        ImportSeat { spec, seat: Seat(index), ports }
+    };
+    deployed.imports().iter().enumerate().map(seat).collect()
+}
+
+/// Tells that there is this import.
+fn register(deployed: &Deployed, spec: &ImportSpec) {
+    ImportRegistered {
+        import: &ImportLabels::new(spec.connection.name.as_str(), spec.name.as_str()),
+        uri: spec.uri.as_str(),
+        schedule: spec.schedule.as_str(),
+        table: &deployed.destinations.table_location(spec),
     }
-    seats
+    .emit();
+}
+
+fn listen(
+    settings: &Settings,
+    exporter: Arc<Exporter>,
+    live: &Arc<Live>,
+    supervisor: &Addr<Supervisor>,
+    ledger: &Arc<SqliteLedger>,
+    world: &World,
+) -> Result<Servers, Failure> {
+    let control = SupervisorControl::new(Arc::clone(live), supervisor.clone(), Arc::clone(ledger), world.clone());
+    let config = HttpConfig {
+        metrics: ListenOn { address: settings.listen.metrics, setting: "listen.metrics" },
+        api: ListenOn { address: settings.listen.api, setting: "listen.api" },
+        allowed_hosts: Vec::new(),
+    };
+    let token = ApiToken::load_or_create(&settings.data_dir)?;
+    let render = Arc::new(move || exporter.render());
+    Ok(Servers::start(&config, token, Arc::new(control), render)?)
 }
 
 /// The S3 clients of an import's connection.

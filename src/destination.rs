@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connector_core::clock::Clock;
 use connector_core::error::Failure;
+use connector_core::ids::ImportName;
 use connector_core::quarantine;
 use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_delta::{DeltaTable, Location, S3Location, Tried};
@@ -100,7 +101,16 @@ impl Destinations {
     /// # Errors
     /// As [`Destinations::table`].
     pub fn tables(&self, spec: &ImportSpec) -> Result<Tables, Failure> {
-        Ok(Tables { table: self.table(spec)?, quarantine: self.quarantine(spec)? })
+        self.tables_of(&spec.name)
+    }
+
+    /// Both tables of an import that need not be configured.
+    ///
+    /// # Errors
+    /// As [`Destinations::table`].
+    pub fn tables_of(&self, import: &ImportName) -> Result<Tables, Failure> {
+        let quarantine = format!("{import}{}", quarantine::SUFFIX);
+        Ok(Tables { table: self.open(import.as_str())?, quarantine: self.open(&quarantine)? })
     }
 
     /// Where the table of an import is, for people.
@@ -151,9 +161,14 @@ impl fmt::Debug for Destinations {
 
 /// Where the table of an import is, for people, without a look at how it is reached.
 pub fn table_location(project: &Project, spec: &ImportSpec) -> String {
+    location_of(project, spec.name.as_str())
+}
+
+/// The same, of an import that need not be configured.
+pub fn location_of(project: &Project, import: &str) -> String {
     match &project.settings.bucket {
-        None => project.settings.destination.join(spec.name.as_str()).display().to_string(),
-        Some(bucket) => format!("s3://{}/{}", bucket.bucket, below(&bucket.prefix, spec.name.as_str())),
+        None => project.settings.destination.join(import).display().to_string(),
+        Some(bucket) => format!("s3://{}/{}", bucket.bucket, below(&bucket.prefix, import)),
     }
 }
 

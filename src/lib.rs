@@ -9,6 +9,7 @@
 //! | [`audit`], [`explain`] | bucket, ledger and tables compared; why an object was ingested or not |
 //! | [`destination`] | the tables of every import, in a folder or in a bucket |
 //! | [`http`], [`exporter`] | metrics, health and API |
+//! | [`plan`] | what the next sync would do |
 //! | [`preview`], [`quarantine`] | a file as it would land; rows that did not fit, grouped and exported |
 //! | [`probe`] | processes that decode suspect files |
 //! | [`demo`] | sample data that keeps coming |
@@ -26,6 +27,7 @@ pub mod faults;
 pub mod http;
 pub mod logging;
 pub mod operations;
+pub mod plan;
 pub mod preview;
 pub mod private_file;
 pub mod probe;

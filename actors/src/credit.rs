@@ -15,13 +15,21 @@ const BUDGET_PER_READER: u64 = 16 << 20;
 /// However large the budget, this many readers at most are open at once.
 const MAX_READERS: u64 = 8;
 
-/// The process-wide memory budget. Cheap to clone.
+/// The process-wide memory budget. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct CreditPool {
+    now: Arc<Mutex<Budget>>,
+}
+
+/// A budget that is divided among a number of imports. Who has credit of it gives it back to it, also when a budget that
+/// is divided otherwise has taken its place.
+#[derive(Clone)]
+struct Budget {
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    seats: usize,
     state: Mutex<State>,
     readers: Arc<Semaphore>,
     next_file: AtomicU64,
@@ -35,22 +43,33 @@ struct State {
 impl CreditPool {
     /// A budget of `limit` bytes for `imports` imports.
     pub fn new(limit: u64, imports: usize) -> Self {
-        let state = State { accounts: Accounts::new(limit, imports), waiting: HashMap::new() };
-        let readers = (state.accounts.limit() / BUDGET_PER_READER).clamp(1, MAX_READERS) as usize;
-        let readers = Arc::new(Semaphore::new(readers));
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), readers, next_file: AtomicU64::new(0) }) }
+        Self { now: Arc::new(Mutex::new(Budget::new(limit, imports))) }
+    }
+
+    /// How many imports it is divided among; at least one.
+    pub fn seats(&self) -> usize {
+        self.now().shared.seats
+    }
+
+    /// Divides the same budget anew. Only while no import runs: what is still on its way back from the last one is not
+    /// counted, and a file that is open keeps to the old division.
+    pub fn divide_among(&self, imports: usize) {
+        let limit = self.usage().1;
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Budget::new(limit, imports);
+    }
+
+    fn now(&self) -> Budget {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Opens the account of one file. Files get credit in the order in which they enter.
     pub fn enter(&self, seat: Seat) -> FileAccount {
-        let file = FileOrder(self.shared.next_file.fetch_add(1, Ordering::Relaxed));
-        self.lock().accounts.enter(seat, file);
-        FileAccount { pool: self.clone(), seat, file }
+        self.now().enter(seat)
     }
 
     /// The most that one request gets, in bytes.
     pub fn largest_request(&self) -> u64 {
-        self.lock().accounts.largest_request()
+        self.now().lock().accounts.largest_request()
     }
 
     /// Queues for one of the few readers that may be open at once, first come, first served.
@@ -58,23 +77,44 @@ impl CreditPool {
     /// To be called in claim order and before the file holds credit: then the oldest unfinished file of an import never
     /// waits for a younger one, which may wait for credit in turn.
     pub(crate) fn queue_for_reader(&self) -> ReaderTurn {
+        self.now().queue_for_reader()
+    }
+
+    /// Whether anybody waits; open writers should then write out what they hold.
+    pub fn under_pressure(&self) -> bool {
+        self.now().lock().accounts.under_pressure()
+    }
+
+    /// Bytes granted now, and the budget.
+    pub fn usage(&self) -> (u64, u64) {
+        let budget = self.now();
+        let state = budget.lock();
+        (state.accounts.in_use(), state.accounts.limit())
+    }
+}
+
+impl Budget {
+    fn new(limit: u64, imports: usize) -> Self {
+        let state = State { accounts: Accounts::new(limit, imports), waiting: HashMap::new() };
+        let readers = (state.accounts.limit() / BUDGET_PER_READER).clamp(1, MAX_READERS) as usize;
+        let readers = Arc::new(Semaphore::new(readers));
+        let (seats, state) = (imports.max(1), Mutex::new(state));
+        Self { shared: Arc::new(Shared { seats, state, readers, next_file: AtomicU64::new(0) }) }
+    }
+
+    fn enter(&self, seat: Seat) -> FileAccount {
+        let file = FileOrder(self.shared.next_file.fetch_add(1, Ordering::Relaxed));
+        self.lock().accounts.enter(seat, file);
+        FileAccount { pool: self.clone(), seat, file }
+    }
+
+    fn queue_for_reader(&self) -> ReaderTurn {
         let mut turn = Arc::clone(&self.shared.readers).acquire_owned().boxed();
         // The place in the queue is taken by the first poll: now, not when the task happens to run.
         match (&mut turn).now_or_never() {
             Some(reader) => futures::future::ready(reader.ok()).boxed(),
             None => turn.map(Result::ok).boxed(),
         }
-    }
-
-    /// Whether anybody waits; open writers should then write out what they hold.
-    pub fn under_pressure(&self) -> bool {
-        self.lock().accounts.under_pressure()
-    }
-
-    /// Bytes granted now, and the budget.
-    pub fn usage(&self) -> (u64, u64) {
-        let state = self.lock();
-        (state.accounts.in_use(), state.accounts.limit())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -99,7 +139,7 @@ pub(crate) type ReaderTurn = BoxFuture<'static, Option<OwnedSemaphorePermit>>;
 
 /// One file's standing with the budget, from claim until it needs no more credit.
 pub struct FileAccount {
-    pool: CreditPool,
+    pool: Budget,
     seat: Seat,
     file: FileOrder,
 }
@@ -154,7 +194,7 @@ impl Drop for Withdrawal<'_> {
 
 /// Permission to hold bytes; comes back on drop.
 pub struct Credit {
-    pool: CreditPool,
+    pool: Budget,
     source: Source,
     bytes: u64,
 }
@@ -220,6 +260,21 @@ mod tests {
         assert!((&mut fourth).now_or_never().is_none());
         assert!((&mut third).now_or_never().is_some());
         assert!((&mut fourth).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_budget_that_is_divided_anew_gets_back_nothing_of_the_old_one() {
+        let pool = CreditPool::new(MIN_BUDGET, 1);
+        let file = pool.enter(Seat(0));
+        let held = file.acquire(u64::MAX).await;
+        pool.divide_among(4);
+        assert_eq!((pool.seats(), pool.usage()), (4, (0, MIN_BUDGET)));
+        let other = pool.enter(Seat(3)).acquire(u64::MAX).await;
+        assert!(other.bytes() < held.bytes(), "a fourth of what is reserved");
+        drop((held, file));
+        assert_eq!(pool.usage().0, other.bytes());
+        drop(other);
+        assert_eq!(pool.usage().0, 0);
     }
 
     #[tokio::test]

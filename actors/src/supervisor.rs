@@ -2,12 +2,19 @@
 //!
 //! It holds factories, not actors: a generation that has ended is never used again, and a fresh one recovers from
 //! ledger and table. One failed import never stops another.
+//!
+//! | file | what of it |
+//! |---|---|
+//! | `supervisor.rs` | generations: their birth, their end, what follows |
+//! | `requests` | what people ask of an import, passed on |
+//! | `reconfigure` | imports that come, change and go while the program runs |
+
+mod reconfigure;
+mod requests;
 
 use std::collections::BTreeMap;
 
-use actix::{
-    Actor, ActorContext, Addr, Arbiter, AsyncContext, Context, Handler, MailboxError, MessageResult, ResponseFuture,
-};
+use actix::{Actor, ActorContext, Addr, Arbiter, AsyncContext, Context, Handler, MessageResult, ResponseFuture};
 use connector_core::error::Failure;
 use connector_core::events::{GenerationEnded, ImportStateChanged, RestartScheduled};
 use connector_core::ids::{Generation, ImportName};
@@ -16,11 +23,9 @@ use connector_core::status::{ImportState, StateReason};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::reconfigure::Successor;
 use crate::connection::{ConnectionActor, SupervisorLink};
-use crate::messages::control::{
-    Drain, Maintain, MaintenanceSummary, Observed, Pause, QueryStates, Replay, ReplaySummary, Restart, Resume,
-    Rollback, RollbackSummary, Sync, SyncSummary,
-};
+use crate::messages::control::{Deployment, Drain, Observed, QueryStates};
 use crate::messages::supervision::{BatchCommitted, ChildExited, ExitReason, RestartDue, StateChanged};
 use crate::world::{ImportSeat, World};
 
@@ -32,6 +37,10 @@ pub struct Supervisor {
     born: Instant,
     random: fastrand::Rng,
     draining: Vec<oneshot::Sender<()>>,
+    /// New imports that have no seat yet.
+    waiting: Vec<Deployment>,
+    /// The memory budget is to be divided among so many imports once none runs.
+    divide_among: Option<usize>,
 }
 
 struct Supervised {
@@ -47,6 +56,8 @@ struct Supervised {
     last_failure: Option<Failure>,
     policy: RestartPolicy,
     ended_in_a_row: u32,
+    /// What comes once the present generation has ended; `None` while the configuration is as it was.
+    successor: Option<Successor>,
 }
 
 impl Supervisor {
@@ -56,23 +67,19 @@ impl Supervisor {
         let imports = seats
             .into_iter()
             .enumerate()
-            .map(|(index, seat)| {
-                let supervised = Supervised {
-                    arbiter: index % arbiters.len(),
-                    seat,
-                    generation: Generation(0),
-                    connection: None,
-                    state: ImportState::Starting,
-                    reason: None,
-                    last_failure: None,
-                    policy: RestartPolicy::default(),
-                    ended_in_a_row: 0,
-                };
-                (supervised.seat.spec.name.clone(), supervised)
-            })
+            .map(|(index, seat)| (seat.spec.name.clone(), Supervised::new(seat, index % arbiters.len())))
             .collect();
         let random = fastrand::Rng::with_seed(seed);
-        Self { world, imports, arbiters, born: Instant::now(), random, draining: Vec::new() }
+        Self {
+            world,
+            imports,
+            arbiters,
+            born: Instant::now(),
+            random,
+            draining: Vec::new(),
+            waiting: Vec::new(),
+            divide_among: None,
+        }
     }
 
     fn start_generation(&mut self, import: &ImportName, ctx: &mut Context<Self>) {
@@ -133,6 +140,21 @@ impl Supervisor {
 }
 
 impl Supervised {
+    fn new(seat: ImportSeat, arbiter: usize) -> Self {
+        Self {
+            seat,
+            arbiter,
+            generation: Generation(0),
+            connection: None,
+            state: ImportState::Starting,
+            reason: None,
+            last_failure: None,
+            policy: RestartPolicy::default(),
+            ended_in_a_row: 0,
+            successor: None,
+        }
+    }
+
     /// For states that no ConnectionActor can tell, because there is none.
     fn enter(&mut self, state: ImportState, failure: Option<&Failure>) {
         self.state = state;
@@ -171,6 +193,10 @@ impl Handler<ChildExited> for Supervisor {
         let Some(supervised) = self.imports.get_mut(&message.import) else { return };
         if supervised.generation != message.generation {
             return;
+        }
+        if supervised.successor.is_some() {
+            supervised.connection = None;
+            return self.proceed(ctx);
         }
         match message.reason {
             ExitReason::Finished => {
@@ -235,108 +261,6 @@ impl Handler<QueryStates> for Supervisor {
             reason: supervised.reason.clone(),
         };
         MessageResult(self.imports.iter().map(observe).collect())
-    }
-}
-
-impl Supervisor {
-    /// The running ConnectionActor of an import, or why there is none.
-    fn running(&self, import: &ImportName) -> Result<Addr<ConnectionActor>, Failure> {
-        let Some(supervised) = self.imports.get(import) else {
-            return Err(Failure::config("unknown_import", format!("there is no import named {import}")));
-        };
-        supervised.connection.clone().ok_or_else(|| {
-            let ended = || Failure::transient("stopped", format!("{import} has ended"));
-            supervised.last_failure.clone().unwrap_or_else(ended)
-        })
-    }
-}
-
-fn gone(_: MailboxError) -> Failure {
-    Failure::transient("interrupted", "the import was restarted before it could answer; try again")
-}
-
-impl Handler<Sync> for Supervisor {
-    type Result = ResponseFuture<Result<SyncSummary, Failure>>;
-
-    fn handle(&mut self, message: Sync, _: &mut Self::Context) -> Self::Result {
-        let running = self.running(&message.import);
-        Box::pin(async move { running?.send(message).await.map_err(gone)? })
-    }
-}
-
-impl Handler<Replay> for Supervisor {
-    type Result = ResponseFuture<Result<ReplaySummary, Failure>>;
-
-    fn handle(&mut self, message: Replay, _: &mut Self::Context) -> Self::Result {
-        let running = self.running(&message.import);
-        Box::pin(async move { running?.send(message).await.map_err(gone)? })
-    }
-}
-
-impl Handler<Rollback> for Supervisor {
-    type Result = ResponseFuture<Result<RollbackSummary, Failure>>;
-
-    fn handle(&mut self, message: Rollback, _: &mut Self::Context) -> Self::Result {
-        let running = self.running(&message.import);
-        Box::pin(async move { running?.send(message).await.map_err(gone)? })
-    }
-}
-
-impl Handler<Maintain> for Supervisor {
-    type Result = ResponseFuture<Result<MaintenanceSummary, Failure>>;
-
-    fn handle(&mut self, message: Maintain, _: &mut Self::Context) -> Self::Result {
-        let running = self.running(&message.import);
-        Box::pin(async move { running?.send(message).await.map_err(gone)? })
-    }
-}
-
-impl Handler<Pause> for Supervisor {
-    type Result = ResponseFuture<Result<(), Failure>>;
-
-    fn handle(&mut self, message: Pause, _: &mut Self::Context) -> Self::Result {
-        let Some(supervised) = self.imports.get(&message.import) else {
-            let unknown = self.running(&message.import).map(|_| ());
-            return Box::pin(async move { unknown });
-        };
-        if let Some(connection) = supervised.connection.clone() {
-            return Box::pin(async move { connection.send(message).await.map_err(gone)? });
-        }
-        // Between generations: the next one reads it in the ledger.
-        let ports = (supervised.seat.ports)();
-        Box::pin(async move { ports?.ledger.set_paused(&message.import, true).await })
-    }
-}
-
-impl Supervisor {
-    /// A failed import, or one that backs off, gets another chance at once.
-    fn restart(&mut self, import: &ImportName, ctx: &mut Context<Self>) {
-        if let Some(supervised) = self.imports.get_mut(import)
-            && supervised.connection.is_none()
-            && self.draining.is_empty()
-        {
-            supervised.policy = RestartPolicy::default();
-            self.start_generation(import, ctx);
-        }
-    }
-}
-
-impl Handler<Restart> for Supervisor {
-    type Result = MessageResult<Restart>;
-
-    fn handle(&mut self, message: Restart, ctx: &mut Self::Context) -> Self::Result {
-        self.restart(&message.import, ctx);
-        MessageResult(self.running(&message.import).map(|_| ()))
-    }
-}
-
-impl Handler<Resume> for Supervisor {
-    type Result = ResponseFuture<Result<(), Failure>>;
-
-    fn handle(&mut self, message: Resume, ctx: &mut Self::Context) -> Self::Result {
-        self.restart(&message.import, ctx);
-        let running = self.running(&message.import);
-        Box::pin(async move { running?.send(message).await.map_err(gone)? })
     }
 }
 

@@ -15,58 +15,37 @@ use connector_core::ports::Ledger;
 use connector_core::spec::ImportSpec;
 use connector_core::status::{ImportState, ImportStatus};
 use connector_ledger::SqliteLedger;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::Project;
-use crate::destination::Destinations;
+use super::live::Live;
 use crate::http::{Control, ControlError};
-use crate::operations::{Operation, Operator, Tables, Turns};
+use crate::operations::{Operation, Operator, Turns};
 
 /// See the module.
 pub struct SupervisorControl {
-    imports: Vec<Known>,
+    live: Arc<Live>,
     operator: Operator,
     supervisor: Addr<Supervisor>,
     ledger: Arc<SqliteLedger>,
     world: World,
 }
 
-/// What of an import never changes while the program runs.
-struct Known {
-    spec: ImportSpec,
-    table: String,
-    tables: Result<Tables, Failure>,
-}
-
 impl SupervisorControl {
-    pub fn new(
-        project: &Project,
-        destinations: &Destinations,
-        supervisor: Addr<Supervisor>,
-        ledger: Arc<SqliteLedger>,
-        world: World,
-    ) -> Self {
-        let known = |spec: &ImportSpec| Known {
-            table: destinations.table_location(spec),
-            tables: destinations.tables(spec),
-            spec: spec.clone(),
-        };
-        let imports = project.imports.iter().map(known).collect();
+    pub fn new(live: Arc<Live>, supervisor: Addr<Supervisor>, ledger: Arc<SqliteLedger>, world: World) -> Self {
         let operator = Operator {
             supervisor: supervisor.clone(),
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&world.clock),
-            data_dir: project.settings.data_dir.clone(),
+            data_dir: live.deployed().project.settings.data_dir.clone(),
             mending: Turns::default(),
         };
-        Self { imports, operator, supervisor, ledger, world }
+        Self { live, operator, supervisor, ledger, world }
     }
 
     fn import(&self, name: &str) -> Result<ImportName, ControlError> {
-        let known = self.imports.iter().find(|known| known.spec.name.as_str() == name);
-        known
-            .map(|known| known.spec.name.clone())
-            .ok_or_else(|| ControlError::UnknownImport { import: name.to_owned() })
+        let known = self.live.deployed().spec(name).map(|spec| spec.name.clone());
+        known.ok_or_else(|| ControlError::UnknownImport { import: name.to_owned() })
     }
 }
 
@@ -76,7 +55,8 @@ impl Control for SupervisorControl {
         let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
         let mut states: HashMap<ImportName, _> = states.into_iter().map(|one| (one.import.clone(), one)).collect();
         let mut all = Vec::new();
-        for Known { spec, table, .. } in &self.imports {
+        let deployed = self.live.deployed();
+        for spec in &deployed.project.imports {
             let observed = states.remove(&spec.name);
             // An import that has not reached the ledger yet has no counts.
             let counts = self.ledger.counts(&spec.name, self.world.clock.now()).await.unwrap_or_default();
@@ -84,7 +64,8 @@ impl Control for SupervisorControl {
                 Some(observed) => (observed.state, observed.reason, observed.generation),
                 None => (ImportState::Stopped, None, Generation(0)),
             };
-            all.push(status_of(spec, table, state, reason, generation, counts));
+            let table = deployed.destinations.table_location(spec);
+            all.push(status_of(spec, &table, state, reason, generation, counts));
         }
         all
     }
@@ -106,22 +87,36 @@ impl Control for SupervisorControl {
     }
 
     async fn operate(&self, import: &str, operation: Operation) -> Result<Value, ControlError> {
-        let import = self.import(import)?;
-        let Some(known) = self.imports.iter().find(|known| known.spec.name == import) else {
-            return Err(ControlError::UnknownImport { import: import.to_string() });
+        let deployed = self.live.deployed();
+        let Some(spec) = deployed.spec(import).cloned() else {
+            return Err(ControlError::UnknownImport { import: import.to_owned() });
         };
-        let tables = known.tables.clone()?;
+        let tables = deployed.destinations.tables(&spec)?;
         let operator = self.operator.clone();
-        let spec = known.spec.clone();
         // It goes on if whoever asked hangs up.
         let done = self.world.io.spawn(async move { operator.carry_out(&spec, &tables, operation).await });
         let result = done.await.map_err(|_| ControlError::Unavailable { reason: "it is stopping".to_owned() })?;
-        result.map_err(|failure| match failure.class {
-            ErrorClass::Config | ErrorClass::Data | ErrorClass::Fenced => {
-                ControlError::Refused { code: failure.code, message: failure.message }
-            }
-            ErrorClass::Transient | ErrorClass::Bug => ControlError::Failed(failure),
-        })
+        result.map_err(refusal)
+    }
+
+    async fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, ControlError> {
+        let (live, accept) = (Arc::clone(&self.live), accept.to_vec());
+        // It goes on if whoever asked hangs up.
+        let done = self.world.io.spawn(async move { live.reload(&accept, dry_run).await });
+        let result = done.await.map_err(|_| ControlError::Unavailable { reason: "it is stopping".to_owned() })?;
+        as_json(&result.map_err(refusal)?)
+    }
+
+    async fn purge(&self, import: &str) -> Result<Value, ControlError> {
+        let (live, import) = (Arc::clone(&self.live), ImportName::new(import));
+        // It goes on if whoever asked hangs up.
+        let done = self.world.io.spawn(async move { live.purge(&import).await });
+        let result = done.await.map_err(|_| ControlError::Unavailable { reason: "it is stopping".to_owned() })?;
+        result.map_err(refusal)
+    }
+
+    fn config(&self) -> Result<Value, ControlError> {
+        as_json(&self.live.state())
     }
 
     async fn sync(&self, import: &str) -> Result<(), ControlError> {
@@ -152,6 +147,19 @@ impl Control for SupervisorControl {
     }
 }
 
+fn refusal(failure: Failure) -> ControlError {
+    match failure.class {
+        ErrorClass::Config | ErrorClass::Data | ErrorClass::Fenced => {
+            ControlError::Refused { code: failure.code, message: failure.message }
+        }
+        ErrorClass::Transient | ErrorClass::Bug => ControlError::Failed(failure),
+    }
+}
+
+fn as_json(value: &impl Serialize) -> Result<Value, ControlError> {
+    serde_json::to_value(value).map_err(|error| Failure::bug("summary", format!("no JSON: {error}")).into())
+}
+
 fn answered(answer: Result<Result<(), Failure>, actix::MailboxError>) -> Result<(), ControlError> {
     match answer {
         Ok(Ok(())) => Ok(()),
@@ -176,7 +184,7 @@ pub fn status_of(
         import: spec.name.clone(),
         connection: spec.connection.name.clone(),
         uri: spec.uri.as_str().to_owned(),
-        schedule: spec.schedule.as_str(),
+        schedule: spec.schedule.to_string(),
         state,
         reason,
         generation,

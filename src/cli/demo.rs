@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
 use super::{Ended, VerbResult, output, project, runtime};
-use crate::app::App;
+use crate::app::{App, Service};
 use crate::demo::home::{Home, first_free};
 use crate::demo::shop::Shop;
 use crate::logging;
@@ -71,9 +71,14 @@ impl Demo {
         let mut shop = Shop::open(&home.bucket(), self.rows).map_err(failed)?;
         let cloud = DevCloud::start(home.devcloud(first_free(S3_PORT).port())).await.map_err(Failure::from)?;
         let endpoint = cloud.endpoint();
-        let project = project::load_with(&home.config(), &|name| home.variable(&endpoint, tick, name))?;
+        let variables = {
+            let (home, endpoint) = (home.clone(), endpoint.clone());
+            move |name: &str| home.variable(&endpoint, tick, name)
+        };
+        let source = project::source(&home.config(), variables.clone())?;
+        let project = project::load_with(&home.config(), &variables)?;
         logging::start(&project.settings.log);
-        let app = App::start(project, io, true).await?;
+        let app = App::start(project, io, Service::Daemon(Some(source))).await?;
         if let Some(servers) = app.servers() {
             home.write_environment(&endpoint, servers.api_address()).map_err(failed)?;
         }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod connection;
 mod datasource;
 mod decode_probe;
 mod demo;
@@ -13,7 +14,9 @@ mod maintain;
 mod once;
 mod operation;
 mod output;
+mod plan;
 mod project;
+mod push;
 mod quarantine;
 mod rollback;
 mod run;
@@ -26,8 +29,11 @@ mod status;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use connector_core::error::{ErrorClass, Failure};
+
+use crate::config::folder::named_or_found;
 
 /// Watches S3 buckets and ingests every new CSV, NDJSON and Parquet file exactly once into a Delta Lake table.
 #[derive(Parser)]
@@ -41,6 +47,7 @@ const EXAMPLES: &str = "\
 Examples:
   s3-connector demo          see it work, with an S3 of its own
   s3-connector check         is the configuration right, what would be read?
+  s3-connector plan          what would the next sync do?
   s3-connector run           import each minute what has landed
   s3-connector run --once    import everything that is new, and end
   s3-connector status        how far is it?
@@ -59,8 +66,10 @@ Exit codes:
 /// Where the configuration is.
 #[derive(clap::Args, Clone)]
 struct ConfigFolder {
-    /// The folder with s3-connector.toml, connections/ and datasources/
-    #[arg(long, short, default_value = "config", env = "S3_CONNECTOR_CONFIG")]
+    /// The folder with s3-connector.toml, connections/ and datasources/ [default: config, or, if there is no such folder,
+    /// the current one if it holds .connection or .datasource files]
+    #[arg(long, short, default_value = "", hide_default_value = true, env = "S3_CONNECTOR_CONFIG",
+        value_parser = OsStringValueParser::new().map(named_or_found))]
     config: PathBuf,
 }
 
@@ -74,6 +83,12 @@ enum Verb {
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
+    /// Say what the next sync would do: files, columns, quarantine, requests, time. Imports nothing
+    Plan(plan::Plan),
+    /// Check the configuration and let it take effect, in the running program or in the data directory
+    Push(push::Push),
+    /// Create connections to S3, list and remove them, print the policies that AWS needs
+    Connection(connection::Connection),
     /// Show how far each import is
     Status(status::Status),
     /// Show the batches of an import, their files, and the versions of its schema
@@ -105,6 +120,9 @@ pub fn main() -> ExitCode {
         Verb::Demo(verb) => verb.execute(),
         Verb::Devcloud(verb) => verb.execute(),
         Verb::Check(verb) => verb.execute(),
+        Verb::Plan(verb) => verb.execute(),
+        Verb::Push(verb) => verb.execute(),
+        Verb::Connection(verb) => verb.execute(),
         Verb::Status(verb) => verb.execute(),
         Verb::History(verb) => verb.execute(),
         Verb::Quarantine(verb) => verb.execute(),

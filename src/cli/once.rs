@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
 use super::{Ended, code_of, output, worse};
-use crate::app::App;
+use crate::app::{App, Service};
 use crate::config::Project;
 
 /// The exit code of a process that was interrupted.
@@ -20,7 +20,7 @@ pub(super) async fn run(mut project: Project, io: Handle) -> Result<ExitCode, En
     let mut signals = StopSignals::listen()?;
     // Nothing but the sync runs: no tick of an import that is done while others are not.
     project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-    let app = App::start(project, io, false).await?;
+    let app = App::start(project, io, Service::None).await?;
     let names: Vec<ImportName> = app.project().imports.iter().map(|spec| spec.name.clone()).collect();
     let syncs = futures::future::join_all(names.iter().map(|name| sync(&app, name)));
     let results = tokio::select! {

@@ -11,8 +11,8 @@ use connector_ledger::{LedgerReader, SqliteLedger};
 use serde_json::Value;
 
 use super::signals::DRAIN;
-use super::{Ended, output, running, runtime};
-use crate::app::App;
+use super::{Ended, running, runtime};
+use crate::app::{App, Service};
 use crate::config::Project;
 use crate::destination::Destinations;
 use crate::operations::{Operation, mend, retry};
@@ -24,7 +24,8 @@ use crate::operations::{Operation, mend, retry};
 pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operation) -> Result<Value, Ended> {
     if let Some(running) = running::find(project) {
         if matches!(operation, Operation::Replay(_)) {
-            output::note("note: the running program goes by the configuration that it was started with");
+            // What is moved goes by the data source as it is now.
+            running.reload(&[], false)?;
         }
         return Ok(running.operate(spec.name.as_str(), &operation)?);
     }
@@ -37,7 +38,7 @@ pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operati
 }
 
 /// Nobody answers at the API, but somebody has the data directory.
-fn in_use(ended: Ended, project: &Project) -> Ended {
+pub(super) fn in_use(ended: Ended, project: &Project) -> Ended {
     match ended {
         Ended::Failed(mut failure) if failure.code == "data_dir_in_use" => {
             let (data_dir, api) = (project.settings.data_dir.display(), project.settings.listen.api);
@@ -70,7 +71,7 @@ fn here(mut project: Project, spec: ImportSpec, operation: Operation) -> Result<
         // Nothing but the operation runs: neither other imports, nor ticks of this one.
         project.imports.retain(|other| other.name == spec.name);
         project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-        let app = App::start(project, io, false).await?;
+        let app = App::start(project, io, Service::None).await?;
         let summary = app.operate(&spec, operation).await;
         app.stop(DRAIN).await;
         Ok(summary?)

@@ -1,14 +1,18 @@
 //! Loading the configuration for a verb, with all its problems told at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::secret::Secret;
 use connector_core::spec::ImportSpec;
+use connector_datafile::Problems;
 use connector_datafile::suggest::nearest;
 use connector_ledger::LedgerReader;
 
 use super::{ConfigFolder, Ended, output};
+use crate::app::live::Source;
+use crate::app::watch::fingerprint;
 use crate::app::{INSTANCE_SECRET, make_folder};
 use crate::config::{Project, Surroundings, load, process_variable};
 use crate::private_file;
@@ -20,10 +24,7 @@ pub fn load_project(folder: &ConfigFolder) -> Result<Project, Ended> {
 
 /// Loads the folder with variables from anywhere.
 pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Ended> {
-    let current_dir = std::env::current_dir()
-        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
-    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
-    match load(folder, &around) {
+    match try_load(folder, variable)? {
         Ok(project) => {
             output::diagnostics(&project.warnings);
             Ok(project)
@@ -36,6 +37,36 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             Err(Ended::Told(ErrorClass::Config))
         }
     }
+}
+
+/// Loads the folder and tells nobody of its problems.
+pub fn try_load(
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Result<Project, Problems>, Failure> {
+    let current_dir = current_dir()?;
+    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    Ok(load(folder, &around))
+}
+
+/// What a running program reads its configuration from, again and again. To be asked for before the configuration is
+/// loaded that it starts with, so that no edit between the two is missed.
+pub fn source(
+    folder: &Path,
+    variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Result<Source, Failure> {
+    let (seen, current_dir, folder) = (fingerprint(folder), current_dir()?, folder.to_owned());
+    let reads = folder.clone();
+    let read = move || {
+        let around = Surroundings { variable: &variable, current_dir: &current_dir, instance_secret: &instance_secret };
+        load(&reads, &around)
+    };
+    Ok(Source { folder, seen, load: Arc::new(read) })
+}
+
+fn current_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))
 }
 
 /// The import of a data source.

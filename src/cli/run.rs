@@ -5,16 +5,18 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::runtime::Handle;
 
-use super::signals::{DRAIN, StopSignals};
+use super::signals::{Asked, DRAIN, StopSignals};
 use super::{ConfigFolder, Ended, VerbResult, once, output, project, runtime};
-use crate::app::App;
-use crate::config::Project;
+use crate::app::live::Source;
+use crate::app::{App, Service};
+use crate::config::{Project, process_variable};
 use crate::logging;
 
 /// Run all imports.
 ///
 /// Imports with IMPORT_SCHEDULE @auto read what has landed once a minute, at most 5 files each; those with @on-demand
-/// wait for a sync. SIGTERM or Ctrl-C ends the program within 10 seconds; whatever happens, the next start goes on
+/// wait for a sync. What is saved in the configuration folder takes effect within seconds, and SIGHUP has it read at once;
+/// if it has an error, the program goes on with what it had, and `status` says why. SIGTERM or Ctrl-C ends the program within 10 seconds; whatever happens, the next start goes on
 /// where this one was.
 #[derive(Args)]
 #[command(after_help = "\
@@ -32,19 +34,20 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> VerbResult {
+        let source = project::source(&self.folder.config, process_variable)?;
         let project = project::load_project(&self.folder)?;
         logging::start(&project.settings.log);
         if self.once {
             runtime::block_on(|io| once::run(project, io))
         } else {
-            runtime::block_on(|io| daemon(project, io))
+            runtime::block_on(|io| daemon(project, source, io))
         }
     }
 }
 
-async fn daemon(project: Project, io: Handle) -> Result<ExitCode, Ended> {
-    let mut signals = StopSignals::listen()?;
-    let app = App::start(project, io, true).await?;
+async fn daemon(project: Project, source: Source, io: Handle) -> Result<ExitCode, Ended> {
+    let mut signals = StopSignals::listen()?.listen_for_hang_up()?;
+    let app = App::start(project, io, Service::Daemon(Some(source))).await?;
     if let Some(servers) = app.servers() {
         tracing::info!(
             metrics = %format!("http://{}/metrics", servers.metrics_address()),
@@ -52,7 +55,16 @@ async fn daemon(project: Project, io: Handle) -> Result<ExitCode, Ended> {
             "listening"
         );
     }
-    let signal = signals.wait().await;
+    let signal = loop {
+        match signals.next().await {
+            Asked::ToStop(signal) => break signal,
+            Asked::ToReload => {
+                tracing::info!("SIGHUP: reading the configuration again");
+                // Whatever comes of it has been told.
+                let _ = app.reload().await;
+            }
+        }
+    };
     tracing::info!(signal, "stopping");
     app.stop(DRAIN).await;
     output::note("stopped; the next start goes on from here");

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use connector_core::error::Failure;
@@ -9,7 +10,6 @@ use serde_json::Value;
 
 use super::output;
 use crate::config::Project;
-use crate::destination::table_location;
 use crate::http::TOKEN_FILE;
 use crate::operations::Operation;
 use crate::private_file;
@@ -29,7 +29,9 @@ pub fn find(project: &Project) -> Option<Running<'_>> {
     let api = project.settings.listen.api;
     let (code, body) = exchange(api, "GET", "/api/v1/status", "", "", Some(PATIENCE))?;
     let status: Value = (code == 200).then(|| serde_json::from_str(&body).ok())??;
-    if is_of(&status, project) {
+    let (code, config) = exchange(api, "GET", "/api/v1/config", "", "", Some(PATIENCE))?;
+    let config: Value = (code == 200).then(|| serde_json::from_str(&config).ok())??;
+    if is_of(&config, project) {
         return Some(Running { project, status });
     }
     output::note(format!("note: another s3-connector answers at {api}; this is what the ledger has"));
@@ -37,6 +39,12 @@ pub fn find(project: &Project) -> Option<Running<'_>> {
 }
 
 impl Running<'_> {
+    /// Its imports as they are now; `Null` if it does not answer.
+    pub fn fresh_status(&self) -> Value {
+        let answer = exchange(self.project.settings.listen.api, "GET", "/api/v1/status", "", "", Some(PATIENCE));
+        answer.and_then(|(_, body)| serde_json::from_str(&body).ok()).unwrap_or_default()
+    }
+
     /// Gives an import a command: `pause` or `resume`.
     ///
     /// # Errors
@@ -60,6 +68,37 @@ impl Running<'_> {
             .map_err(|error| Failure::bug("bad_answer", format!("the program answers no JSON: {error}")))
     }
 
+    /// Has the configuration read anew. Returns what has changed, or with `dry_run` would.
+    ///
+    /// # Errors
+    /// If the token cannot be read, or the program refuses the configuration, with what it says.
+    pub fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, Failure> {
+        let parameters = serde_json::json!({ "accept": accept, "dry_run": dry_run }).to_string();
+        let (code, body) = self.post_to("/api/v1/reload", &parameters, None)?;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        if code == 200 {
+            return Ok(answer);
+        }
+        Err(Self::reason(code, &answer))
+    }
+
+    /// Has the tables of an import removed whose data source is gone. Returns which they were.
+    ///
+    /// # Errors
+    /// If the token cannot be read, or of the program: `Transient` while the import is still ending.
+    pub fn purge(&self, import: &str) -> Result<Value, Failure> {
+        let parameters = serde_json::json!({ "import": import }).to_string();
+        let (code, body) = self.post_to("/api/v1/purge", &parameters, None)?;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        if code == 200 { Ok(answer) } else { Err(Self::reason(code, &answer)) }
+    }
+
+    /// Why something was refused, as the program says it.
+    fn reason(code: u16, answer: &Value) -> Failure {
+        let reason = answer["error"]["message"].as_str().unwrap_or("the program does not say why").to_owned();
+        if code >= 500 { Failure::transient("refused", reason) } else { Failure::config("refused", reason) }
+    }
+
     fn post(
         &self,
         import: &str,
@@ -67,6 +106,10 @@ impl Running<'_> {
         parameters: &str,
         patience: Option<Duration>,
     ) -> Result<(u16, String), Failure> {
+        self.post_to(&format!("/api/v1/imports/{import}/{command}"), parameters, patience)
+    }
+
+    fn post_to(&self, path: &str, parameters: &str, patience: Option<Duration>) -> Result<(u16, String), Failure> {
         let (api, data_dir) = (self.project.settings.listen.api, &self.project.settings.data_dir);
         let token = private_file::load(data_dir, TOKEN_FILE).map_err(|error| {
             let path = data_dir.join(TOKEN_FILE);
@@ -77,8 +120,7 @@ impl Running<'_> {
             token.expose(),
             parameters.len()
         );
-        let path = format!("/api/v1/imports/{import}/{command}");
-        exchange(api, "POST", &path, &headers, parameters, patience).ok_or_else(|| {
+        exchange(api, "POST", path, &headers, parameters, patience).ok_or_else(|| {
             let message = format!("the program at {api} does not answer any more; try again");
             Failure::transient("no_answer", message)
         })
@@ -114,9 +156,12 @@ fn exchange(
     Some((code, body.to_owned()))
 }
 
-/// Whether a status is that of this configuration: it fills our tables.
-fn is_of(status: &Value, project: &Project) -> bool {
-    let tables = |import: &Value| import["table"].as_str().map(str::to_owned);
-    let theirs: Vec<String> = status.as_array().into_iter().flatten().filter_map(tables).collect();
-    project.imports.iter().all(|spec| theirs.contains(&table_location(project, spec)))
+/// Whether the program that answers is the one of this configuration: it has our data directory.
+fn is_of(config: &Value, project: &Project) -> bool {
+    let Ok(ours) = std::path::absolute(&project.settings.data_dir) else { return false };
+    let same = |theirs: &str| {
+        let theirs = Path::new(theirs);
+        theirs == ours || theirs.canonicalize().ok().zip(ours.canonicalize().ok()).is_some_and(|(one, two)| one == two)
+    };
+    config["data_dir"].as_str().is_some_and(same)
 }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`settings`] | `s3-connector.toml` and the environment variables that override it |
 //! | [`project`] | the whole folder: settings, connections and data sources, checked against each other |
+//! | [`folder`] | which folder that is, if nobody says |
+//! | [`notes`] | what a data source asks for and a Delta table cannot do |
 //! | [`destination`] | where tables are: a folder, or a bucket with the connection that writes there |
 //! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!
@@ -11,6 +13,8 @@
 //! folder: the data directory belongs to where the program runs, and a configuration folder may be read-only.
 
 pub mod destination;
+pub mod folder;
+pub mod notes;
 pub mod project;
 pub mod settings;
 mod toml;

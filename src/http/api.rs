@@ -6,6 +6,9 @@
 //! | `GET /api/v1/imports/{name}` | 200, one import; 404 |
 //! | `GET /api/v1/imports/{name}/history` | 200, a page of batches, newest first; parameters `limit` (20, at most 1,000), `before`, `files`, `outcome` |
 //! | `GET /api/v1/imports/{name}/schema` | 200, the versions of the schema, oldest first |
+//! | `GET /api/v1/config` | 200, when the configuration was taken, and why a later one was not |
+//! | `POST /api/v1/reload` | 200, what has changed; 409 with all problems if the configuration is refused; parameters `accept` (names), `dry_run` |
+//! | `POST /api/v1/purge` | 200, tables that were removed; 409 while the data source is configured; parameter `import` |
 //! | `POST /api/v1/imports/{name}/pause`, `…/resume`, `…/sync` | 202, the command is accepted; 404; 409 if the state does not allow it |
 //! | `POST /api/v1/imports/{name}/replay`, `…/rollback`, `…/maintain`, `…/retry`, `…/adopt`, `…/rebuild`, `…/reread` | 200 once it is done, a summary; 404; 409 with the reason why not |
 //!
@@ -42,6 +45,9 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .app_data(PayloadConfig::new(MAX_BODY_BYTES))
         .service(get("/api/v1/status").route(web::get().to(status)))
+        .service(get("/api/v1/config").route(web::get().to(config_state)))
+        .service(post("/api/v1/reload").route(web::post().to(reload)))
+        .service(post("/api/v1/purge").route(web::post().to(purge)))
         .service(get("/api/v1/imports/{name}").route(web::get().to(import)))
         .service(get("/api/v1/imports/{name}/history").route(web::get().to(history)))
         .service(get("/api/v1/imports/{name}/schema").route(web::get().to(schema)))
@@ -56,6 +62,41 @@ async fn import(control: Data<dyn Control>, name: Path<String>) -> Result<HttpRe
     let found = all(&control).await?.into_iter().find(|status| status.import.as_str() == name.as_str());
     let found = found.ok_or_else(|| ControlError::UnknownImport { import: name.into_inner() })?;
     Ok(answer::json(StatusCode::OK, &found))
+}
+
+async fn config_state(control: Data<dyn Control>) -> Result<HttpResponse, Refusal> {
+    Ok(answer::json(StatusCode::OK, &control.config()?))
+}
+
+/// Parameters of a reload.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReloadParameters {
+    accept: Vec<String>,
+    dry_run: bool,
+}
+
+async fn reload(control: Data<dyn Control>, body: Result<Bytes, actix_web::Error>) -> Result<HttpResponse, Refusal> {
+    let parameters = parameters_of(&body.map_err(|error| unreadable(&error))?)?;
+    let ReloadParameters { accept, dry_run } = serde_json::from_value(Value::Object(parameters)).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("the parameters of reload: {error}"))
+    })?;
+    Ok(answer::json(StatusCode::OK, &control.reload(&accept, dry_run).await?))
+}
+
+/// Parameters of a purge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PurgeParameters {
+    import: String,
+}
+
+async fn purge(control: Data<dyn Control>, body: Result<Bytes, actix_web::Error>) -> Result<HttpResponse, Refusal> {
+    let parameters = parameters_of(&body.map_err(|error| unreadable(&error))?)?;
+    let PurgeParameters { import } = serde_json::from_value(Value::Object(parameters)).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("the parameters of purge: {error}"))
+    })?;
+    Ok(answer::json(StatusCode::OK, &control.purge(&import).await?))
 }
 
 /// Parameters of the history.

@@ -47,4 +47,14 @@ pub trait Control: Send + Sync + 'static {
 
     /// Scans now and ingests everything new, without the throttle.
     async fn sync(&self, import: &str) -> Result<(), ControlError>;
+
+    /// Reads the configuration anew and goes over to it, or says with `dry_run` what that would change. `accept` names
+    /// data sources that are meant to be what they are now. Answers once it is taken; imports start after that.
+    async fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, ControlError>;
+
+    /// Removes the tables of an import whose data source is gone, and forgets it. Answers once it is done.
+    async fn purge(&self, import: &str) -> Result<Value, ControlError>;
+
+    /// How it stands with the configuration.
+    fn config(&self) -> Result<Value, ControlError>;
 }

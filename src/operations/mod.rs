@@ -2,6 +2,7 @@
 //! disagree about. One form for the command line, the API and the program.
 
 mod mend;
+mod purge;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use self::mend::{Mending, Tables, mend};
+pub use self::purge::purge;
 
 /// How often an operation is tried again when its import was restarted under it.
 const ATTEMPTS: u32 = 5;

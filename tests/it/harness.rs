@@ -317,10 +317,16 @@ impl Daemon {
 
     /// `POST` of an empty JSON object to the API: status code and body.
     pub fn post(&self, path: &str, token: &str) -> (u16, String) {
+        self.post_json(path, token, "{}")
+    }
+
+    /// `POST` of JSON to the API: status code and body.
+    pub fn post_json(&self, path: &str, token: &str, json: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.api).expect("connects");
         let head = format!("POST {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {token}", self.api);
-        let body = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-        write!(stream, "{head}\r\n{body}").expect("writes");
+        let size = json.len();
+        write!(stream, "{head}\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n{json}")
+            .expect("writes");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("reads");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");

@@ -88,6 +88,23 @@ impl Control for Panel {
     async fn sync(&self, import: &str) -> Result<(), ControlError> {
         self.command("sync", import)
     }
+
+    async fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, ControlError> {
+        if accept.iter().any(|name| name == "typo") {
+            return Err(ControlError::Refused { code: "unknown_directive", message: "1 problem".to_owned() });
+        }
+        self.commands.lock().expect("not poisoned").push(format!("reload {accept:?} {dry_run}"));
+        Ok(json!({ "added": [] }))
+    }
+
+    async fn purge(&self, import: &str) -> Result<Value, ControlError> {
+        self.commands.lock().expect("not poisoned").push(format!("purge {import}"));
+        Ok(json!({ "import": import, "tables": [] }))
+    }
+
+    fn config(&self) -> Result<Value, ControlError> {
+        Ok(json!({ "refused": null }))
+    }
 }
 
 fn tempdir() -> tempfile::TempDir {
@@ -99,7 +116,7 @@ fn status(name: &str, state: ImportState) -> ImportStatus {
         import: ImportName::new(name),
         connection: "lake".to_owned(),
         uri: format!("s3://bucket/{name}/*.csv"),
-        schedule: "@auto",
+        schedule: "@auto".to_owned(),
         state,
         reason: None,
         generation: Generation(1),

@@ -56,11 +56,17 @@ mod mending;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod patterns;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod power_loss;
 #[cfg(test)]
 mod quarantine;
+mod reload;
+mod removing;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]
@@ -78,6 +84,8 @@ mod side_by_side;
 mod throttle;
 #[cfg(test)]
 mod two_hosts;
+#[cfg(test)]
+mod types;
 #[cfg(test)]
 #[path = "../faults/workload.rs"]
 mod workload;

@@ -1,6 +1,7 @@
 //! Pause, resume, sync and drain, as the supervisor passes them on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler, ResponseFuture};
 use connector_core::error::Failure;
@@ -10,7 +11,7 @@ use connector_core::status::ImportState;
 use tokio::sync::oneshot;
 
 use super::{ConnectionActor, LedgerAnswered};
-use crate::messages::control::{Drain, Pause, Resume, Sync, SyncSummary};
+use crate::messages::control::{Drain, Pause, Resume, Retire, Sync, SyncSummary};
 
 /// A wish to pause or to go on, on its way into the ledger.
 #[derive(Default)]
@@ -174,13 +175,32 @@ impl Handler<Drain> for ConnectionActor {
     type Result = ();
 
     fn handle(&mut self, message: Drain, ctx: &mut Self::Context) {
+        let failure = Failure::transient("stopped", "the program is stopping; ask again after its restart");
+        self.wind_up(&failure, message.deadline, ctx);
+    }
+}
+
+impl Handler<Retire> for ConnectionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Retire, ctx: &mut Self::Context) {
+        let import = self.import();
+        let failure =
+            Failure::transient("reconfigured", format!("the configuration of {import} has changed; ask again"));
+        self.wind_up(&failure, message.deadline, ctx);
+    }
+}
+
+impl ConnectionActor {
+    /// Claims nothing more, and ends with the open batch, or without it at the deadline.
+    fn wind_up(&mut self, told: &Failure, deadline: Duration, ctx: &mut Context<Self>) {
         self.pace.drain();
-        self.syncs.end(&Err(Failure::transient("stopped", "the program is stopping; sync again after its restart")));
-        self.requests.end(&Failure::transient("stopped", "the program is stopping; ask again after its restart"));
+        self.syncs.end(&Err(told.clone()));
+        self.requests.end(told);
         if self.open.is_none() {
             return self.finish(ctx);
         }
         // Past the deadline the open batch is left to the next start, which finishes or abandons it.
-        ctx.run_later(message.deadline, |actor, ctx| actor.finish(ctx));
+        ctx.run_later(deadline, |actor, ctx| actor.finish(ctx));
     }
 }

@@ -10,9 +10,9 @@ use connector_core::error::{ErrorClass, Failure};
 use connector_core::events::{SchemaDecided, TableRecovered};
 use connector_core::object::ObjectRef;
 use connector_core::ports::{AddedColumn, FileOutcome, ReferenceFile, StagedBatch};
-use connector_core::preparation::{Preparation, Reconciled, TableKnowledge, reconcile};
+use connector_core::preparation::{Preparation, Reconciled, TableKnowledge, reconcile, with_origins};
 use connector_core::quarantine::quarantine_schema;
-use connector_core::schema::{Origin, TableSchema};
+use connector_core::schema::TableSchema;
 
 use super::{ConnectionActor, LedgerAnswered};
 use crate::messages::appending::{BothTables, CreateTable, TableCreated, TablesRead, Which};
@@ -345,18 +345,4 @@ impl ConnectionActor {
             LedgerAnswered::TableNoted(ledger.table_created(&import, &schema, now).await)
         });
     }
-}
-
-/// Where the columns came from of which the table does not say it. What the ledger knows was declared, or inferred
-/// before tables kept it; what it does not know was added by another program, and no file needs to have it.
-fn with_origins(mut schema: TableSchema, known: Option<&TableSchema>, declared: bool) -> TableSchema {
-    for column in schema.columns.iter_mut().filter(|column| column.origin == Origin::Declared) {
-        let is_known = known.is_none_or(|known| known.find(&column.name).is_some());
-        if !is_known {
-            column.origin = Origin::Evolved;
-        } else if !declared {
-            column.origin = Origin::Inferred;
-        }
-    }
-    schema
 }

@@ -144,6 +144,44 @@ pub struct Drain {
     pub deadline: std::time::Duration,
 }
 
+/// End, because this import's configuration has changed or is gone: as [`Drain`], for one import.
+/// Supervisor to ConnectionActor, which ends.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Retire {
+    pub deadline: std::time::Duration,
+}
+
+/// An import as it is to be from now on.
+#[derive(Clone)]
+pub struct Deployment {
+    pub spec: std::sync::Arc<connector_core::spec::ImportSpec>,
+    pub ports: crate::world::PortsFactory,
+    /// Start it anew even if its configuration is as it was: what it is built from is not.
+    pub anew: bool,
+}
+
+/// These are the imports from now on, and no others. To the Supervisor. Answered at once; imports whose configuration has
+/// changed finish or abandon their open batch by the deadline and start anew, those that are gone end so, and the rest
+/// goes on. One that does not run because it failed, or backs off, is started at once.
+#[derive(Message, Clone)]
+#[rtype(result = "Reconfigured")]
+pub struct Reconfigure {
+    pub imports: Vec<Deployment>,
+    pub deadline: std::time::Duration,
+}
+
+/// What a new configuration means for each import.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Reconfigured {
+    pub added: Vec<ImportName>,
+    /// Started anew with another configuration.
+    pub changed: Vec<ImportName>,
+    /// Ended. Its table and what the ledger knows of it stay.
+    pub removed: Vec<ImportName>,
+    pub unchanged: Vec<ImportName>,
+}
+
 /// What the Supervisor knows of each import. Answered at once.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "Vec<Observed>")]

@@ -2,12 +2,14 @@
 
 mod clock;
 mod compressed;
+mod cron;
 mod doubles;
 mod evolving;
 mod marks;
 mod pins;
 mod pipeline;
 mod poison;
+mod reconfigure;
 mod revisions;
 mod table;
 mod trouble;

@@ -320,7 +320,9 @@ fn case_16_a_file_that_hangs_here_leaves_its_batch_and_is_set_aside_once_it_has_
         let failure = life.counts().await.recent_failures.pop().expect("a failure");
         assert_eq!((failure.key.as_str(), failure.code.as_str()), ("1.csv", "poison"));
         assert!(failure.message.contains("did not come to an end"), "{}", failure.message);
-        assert!(codes.contains("deferred") && home.processes.started() >= 3);
+        assert!(codes.contains("deferred"));
+        // On a busy machine it may hang once more before a process has been asked about it.
+        assert!((2..=3).contains(&home.processes.started()), "{}", home.processes.started());
         // On a busy machine a mate may have been given up, too; then it comes later, and once.
         until(async || {
             life.sync().await;

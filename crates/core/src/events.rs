@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`ProcessStarted`] | the program starts | build_info |
 //! | [`CreditMeasured`], [`PoolMeasured`] | every few seconds | memory_credit…, pool… |
+//! | [`ConfigApplied`], [`ConfigRefused`] | the configuration was read while the program ran | config_reloads, config_current |
 //! | [`ImportRegistered`] | an import is configured, before its first generation | its counters, at 0 |
 //! | [`ImportStateChanged`] | an import enters a state | state |
 //! | [`SchemaDecided`] | the table's schema is settled | schema_columns |
@@ -58,7 +59,7 @@ pub use self::import::{
     DecoderDied, GenerationEnded, ImportRegistered, ImportStateChanged, RereadTripped, RestartScheduled, SchemaDecided,
     StaleMessage, TableMaintained, TableRecovered,
 };
-pub use self::process::{CreditMeasured, PoolMeasured, ProcessStarted};
+pub use self::process::{ConfigApplied, ConfigRefused, CreditMeasured, PoolMeasured, ProcessStarted};
 pub use self::scan::{BacklogMeasured, ScanFailed, ScanFinished, ScanPageListed};
 use crate::telemetry::{self, ImportLabels, Stage};
 

@@ -81,6 +81,20 @@ pub fn reconcile(declared: &TableSchema, table: &TableSchema) -> Result<Reconcil
     Ok(Reconciled { schema, added })
 }
 
+/// Where the columns came from of which the table does not say it. What the ledger knows was declared, or inferred
+/// before tables kept it; what it does not know was added by another program, and no file needs to have it.
+pub fn with_origins(mut schema: TableSchema, known: Option<&TableSchema>, declared: bool) -> TableSchema {
+    for column in schema.columns.iter_mut().filter(|column| column.origin == Origin::Declared) {
+        let is_known = known.is_none_or(|known| known.find(&column.name).is_some());
+        if !is_known {
+            column.origin = Origin::Evolved;
+        } else if !declared {
+            column.origin = Origin::Inferred;
+        }
+    }
+    schema
+}
+
 const UNDO: &str = "editing a data source cannot change that of a table that is there: undo the edit, or give the data \
                     source another name to start a new table";
 

@@ -120,15 +120,21 @@ pub fn message(value: Option<&str>, column: &str, ty: &ColumnType) -> String {
 }
 
 /// What else is said of a time that has more digits than a table holds.
-pub(crate) const TOO_FINE: &str = "in whole microseconds, and a table holds no finer times";
+pub const TOO_FINE: &str = "in whole microseconds, and a table holds no finer times";
 
-fn is_too_fine(value: &str, ty: &ColumnType) -> bool {
+/// Whether a text is a time with more digits than a table holds, in a column whose type has room for them.
+pub fn is_too_fine(value: &str, ty: &ColumnType) -> bool {
     match ty {
         ColumnType::DateTime64 { precision } => {
             *precision > SECOND_DIGITS && spelling::is_finer(value.trim().as_bytes())
         }
         _ => false,
     }
+}
+
+/// The same for a value with parts, with what is wrong with which of them. `why` says nothing of the value's own text.
+pub fn message_of_part(value: &str, column: &str, ty: &ColumnType, why: impl std::fmt::Display) -> String {
+    format!("{}: {why}", message(Some(value), column, ty))
 }
 
 /// What a message says without the value in it: rows with the same kind of error on the same column are one group.

@@ -361,6 +361,18 @@ pub const POOL_QUEUE: Gauge =
     Gauge::new("s3_connector_pool_queue_jobs", Unit::Count, OF_PROCESS, "Jobs that wait for a thread of the CPU pool.");
 pub const POOL_THREADS: Gauge =
     Gauge::new("s3_connector_pool_threads", Unit::Count, OF_PROCESS, "Threads of the CPU pool.");
+pub const CONFIG_RELOADS: Counter = Counter::new(
+    "s3_connector_config_reloads_total",
+    Unit::Count,
+    &["outcome"],
+    "Configurations that were read while the program ran: applied, or refused.",
+);
+pub const CONFIG_CURRENT: Gauge = Gauge::new(
+    "s3_connector_config_current",
+    Unit::Count,
+    OF_PROCESS,
+    "1 if the configuration that runs is the last one that was read, 0 if that was refused.",
+);
 pub const BUILD_INFO: Gauge =
     Gauge::new("s3_connector_build_info", Unit::Count, &["version"], "Always 1; carries the version of the program.");
 
@@ -401,6 +413,8 @@ pub const CATALOGUE: &[MetricSpec] = &[
     MEMORY_CREDIT_LIMIT.0,
     POOL_QUEUE.0,
     POOL_THREADS.0,
+    CONFIG_RELOADS.0,
+    CONFIG_CURRENT.0,
     BUILD_INFO.0,
 ];
 

@@ -131,6 +131,11 @@ impl Directive {
         self
     }
 
+    const fn repeats(mut self) -> Self {
+        self.repeats = true;
+        self
+    }
+
     const fn same_as(mut self, name: &'static str) -> Self {
         self.same_as = Some(name);
         self

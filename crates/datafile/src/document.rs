@@ -8,7 +8,7 @@ use crate::source::Spanned;
 /// The directives of one file, by what becomes of them.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
-    /// Directives that are used, each name once.
+    /// Directives that are used, each name once unless it may be repeated.
     pub directives: Vec<RawDirective>,
     /// Directives that are checked and not used, under the names that they are described by.
     pub ignored: Vec<RawDirective>,

@@ -17,7 +17,9 @@
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
+//! | `schedule`, `exclude` | when an import works, which keys it leaves out |
 //! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
+//! | [`write`] | new files, as text that is read back as the same values |
 
 pub mod column;
 pub mod connection;
@@ -28,16 +30,19 @@ pub mod diagnostic;
 pub mod directives;
 pub mod document;
 pub mod engine;
+mod exclude;
 pub mod extras;
 pub mod indexes;
 pub mod lexer;
 pub mod path;
 pub mod reader;
+mod schedule;
 pub mod secrets;
 pub mod source;
 pub mod suggest;
 mod tokens;
 pub mod types;
+pub mod write;
 
 pub use column::{Codec, ColumnDef};
 pub use connection::{AccessDef, Connection, parse_connection};

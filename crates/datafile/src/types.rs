@@ -3,6 +3,7 @@
 mod labels;
 mod parameters;
 mod refused;
+mod sql;
 mod structures;
 
 use connector_core::types::{ColumnType, MAX_NESTING};
@@ -20,7 +21,7 @@ pub struct TypeDef {
     pub span: Span,
 }
 
-const PLAIN: [(&str, ColumnType); 26] = [
+const PLAIN: [(&str, ColumnType); 23] = [
     ("Int8", ColumnType::Int8),
     ("Int16", ColumnType::Int16),
     ("Int32", ColumnType::Int32),
@@ -36,9 +37,6 @@ const PLAIN: [(&str, ColumnType); 26] = [
     ("Float32", ColumnType::Float32),
     ("Float64", ColumnType::Float64),
     ("Bool", ColumnType::Bool),
-    ("Boolean", ColumnType::Bool),
-    ("bool", ColumnType::Bool),
-    ("boolean", ColumnType::Bool),
     ("Date", ColumnType::Date),
     ("Date32", ColumnType::Date),
     ("DateTime32", ColumnType::DateTime),
@@ -73,8 +71,9 @@ const WITH_ARGUMENTS: [&str; 17] = [
 const NO_DICTIONARY: [&str; 10] =
     ["Enum", "Enum8", "Enum16", "JSON", "DateTime64", "Decimal", "Decimal32", "Decimal64", "Decimal128", "Decimal256"];
 
-/// A type name with its arguments, as written.
+/// A type name with its arguments.
 struct Written {
+    /// In ClickHouse's own spelling.
     name: String,
     name_span: Span,
     /// From the name to the closing parenthesis.
@@ -107,7 +106,8 @@ fn read(tokens: &[Token], at: &mut usize, report: &mut Report<'_>, depth: usize)
         return None;
     };
     *at += 1;
-    let mut written = Written { name: name.clone(), name_span: token.span, span: token.span, arguments: None, depth };
+    let respelled = sql::respelled(name).to_owned();
+    let mut written = Written { name: respelled, name_span: token.span, span: token.span, arguments: None, depth };
     let Some(open) = tokens.get(*at).filter(|next| next.is_sign('(')) else { return Some(written) };
     let begin = *at + 1;
     let mut open_ones = 0;
@@ -116,7 +116,8 @@ fn read(tokens: &[Token], at: &mut usize, report: &mut Report<'_>, depth: usize)
         *at += 1;
         if open_ones == 0 {
             written.span = written.span.to(token.span);
-            written.arguments = Some(tokens[begin..*at - 1].to_vec());
+            let arguments = &tokens[begin..*at - 1];
+            written.arguments = (!sql::is_length(name, arguments)).then(|| arguments.to_vec());
             return Some(written);
         }
     }
@@ -134,10 +135,17 @@ fn interpret(written: &Written, report: &mut Report<'_>) -> Option<TypeDef> {
     let named = PLAIN.into_iter().find(|(name, _)| *name == written.name).map(|(_, ty)| ty);
     if let Some(ty) = named.or_else(|| structures::shape(&written.name)) {
         if written.arguments.is_some() {
-            report.push(
-                Diagnostic::error("type_arguments", format!("{} takes no arguments", written.name)),
-                written.span,
-            );
+            let diagnostic = match ty {
+                ColumnType::Json => Diagnostic::error(
+                    "type_arguments",
+                    "the arguments of JSON are not supported: a table keeps the whole text",
+                )
+                .hint(
+                    "leave them away; for a path with a type, declare a column of its own, with its path: `json:$.a.b`",
+                ),
+                _ => Diagnostic::error("type_arguments", format!("{} takes no arguments", written.name)),
+            };
+            report.push(diagnostic, written.span);
             return None;
         }
         return plain(ty);

@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
 use arrow::compute::FilterBuilder;
 use arrow::datatypes::{DataType, SchemaRef};
 use connector_core::block::{Cause, CellError, ERRORS_PER_ROW, Rejected};
 use connector_core::error::Failure;
-use connector_core::quarantine::shown;
+use connector_core::quarantine::{message_of_part, shown};
 use connector_core::schema::{ColumnDefault, TableSchema};
 use connector_core::types::ColumnType;
 use jiff::Timestamp;
@@ -21,6 +23,7 @@ use jiff::Timestamp;
 use crate::columns::{self, Built, Cell, OnAbsent};
 use crate::defaults;
 use crate::error::DecodeError;
+use crate::value::structure;
 
 /// What readers of Delta Lake take for NULL in a partition column, beside the empty text: the name of NULL's directory.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -159,9 +162,14 @@ impl Gathered {
             Rejected::none(self.schema.columns.len())
         } else {
             let raw: StringArray = bad.iter().map(|row| raw(*row as usize)).collect();
-            let texts = (0..self.schema.columns.len()).map(|index| texts(index, &bad)).collect();
+            let texts: Vec<StringArray> = (0..self.schema.columns.len()).map(|index| texts(index, &bad)).collect();
             let mut errors = self.errors();
-            let lists = bad.iter().map(|row| errors.of(*row));
+            let values = texts.clone();
+            let lists = bad.iter().enumerate().map(|(place, row)| {
+                let mut found = errors.of(*row);
+                found.iter_mut().for_each(|error| self.name_part(error, &values, place));
+                found
+            });
             Rejected::new(bad.iter().copied().map(u64::from).collect(), texts, raw, lists)
         };
         Ok((self.into_batch(good, bad.len())?, rejected))
@@ -261,6 +269,19 @@ impl Gathered {
             }
         }
         good
+    }
+
+    /// Says which part of a value with parts does not fit, if its text shows it. `place`: which of the bad rows it is.
+    fn name_part(&self, error: &mut CellError, texts: &[StringArray], place: usize) {
+        let Some(index) = error.column.filter(|_| error.cause == Cause::NotOfType) else { return };
+        let (column, texts) = (&self.schema.columns[index as usize], &texts[index as usize]);
+        if column.ty.takes_null() || texts.is_null(place) || texts.value(place).is_empty() {
+            return;
+        }
+        let text = texts.value(place);
+        if let Some(misfit) = structure::misfit(text, &column.ty, column.is_strict()) {
+            error.cause = Cause::Text(message_of_part(text, &column.name, &column.ty, misfit).into());
+        }
     }
 
     fn errors(&self) -> Errors<'_> {

@@ -13,6 +13,8 @@ use delta_kernel::KernelError;
 pub enum DeltaError {
     #[error("table path {path:?} cannot be used: {why}; choose another place in [destination]")]
     BadPath { path: PathBuf, why: &'static str },
+    #[error("the table at {table:?} is not that of this import, so it is not removed; remove it by hand")]
+    NotOurs { table: PathBuf },
     #[error("there is a table at {table:?} already; choose another place in [destination] or move the table away")]
     TableExists { table: PathBuf },
     #[error(
@@ -93,6 +95,7 @@ impl DeltaError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::BadPath { .. }
+            | Self::NotOurs { .. }
             | Self::TableExists { .. }
             | Self::Unreadable { .. }
             | Self::ForgetsTransactions { .. }
@@ -117,6 +120,7 @@ impl DeltaError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadPath { .. } => "bad_table_path",
+            Self::NotOurs { .. } => "foreign_table",
             Self::TableExists { .. } => "table_exists",
             Self::Unreadable { .. } => "table_unreadable",
             Self::ForgetsTransactions { .. } => "txn_retention",

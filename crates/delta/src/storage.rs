@@ -13,6 +13,7 @@ mod place;
 mod probe;
 mod ranged;
 mod upload;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -101,6 +101,15 @@ impl DeltaTable {
         self.blocking(Inner::facts).await
     }
 
+    /// Removes the table with all its files, for good. Says whether there was one. Nobody else may use it meanwhile.
+    ///
+    /// # Errors
+    /// `Config` with code `foreign_table` if it is not the table of that import: then nothing is removed. Those of
+    /// reading and removing; the rest goes with the next call.
+    pub async fn remove(&self, import: ImportUuid) -> PortResult<bool> {
+        self.blocking(move |inner| inner.remove(import)).await
+    }
+
     /// The paths of all data files that lie below the table.
     #[cfg(test)]
     pub(crate) fn stored_data_files(&self) -> Vec<String> {
@@ -216,6 +225,16 @@ impl Inner {
         let schema = base.schema();
         let (committed_uuid, committed_batch) = committed.map_or((None, None), |(uuid, id)| (Some(uuid), id));
         Ok(Some(TableFacts { version, import: base.import, committed_seq, committed_uuid, committed_batch, schema }))
+    }
+
+    fn remove(&self, import: ImportUuid) -> Result<bool, DeltaError> {
+        self.keep(None);
+        let storage = &self.kernel.storage;
+        let Some(base) = self.kernel.open()? else { return storage.remove_remains().map(|()| false) };
+        if base.import != Some(import) {
+            return Err(DeltaError::NotOurs { table: storage.table().to_owned() });
+        }
+        storage.remove_everything().map(|()| true)
     }
 
     fn maintain(&self, rules: &MaintenanceRules, now: Timestamp) -> Result<Maintained, DeltaError> {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `open`, `writer` | data directory, lock, settings, migrations; the thread |
 //! | `import` | the record of an import, its pause and guard, its watermark |
+//! | `origin` | which bucket each import reads, as far as it was ever accepted |
 //! | `schema` | the table's schema, its reference file, its versions |
 //! | `page`, `overwrite` | listing pages: new, known, archived; what becomes of overwritten keys |
 //! | `claiming`, `reading` | the next batch, the throttle, the backlog; who is suspected of killing its reader |
@@ -32,12 +33,14 @@ mod codec;
 mod counts;
 mod ending;
 mod error;
+mod forget;
 mod history;
 mod import;
 mod json;
 mod known;
 mod mend;
 mod open;
+mod origin;
 mod overwrite;
 mod page;
 mod queue;
@@ -61,6 +64,7 @@ use async_trait::async_trait;
 use connector_core::claim::ClaimLimit;
 use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::ids::{BatchId, BatchSeq, BatchUuid, ImportName, ObjectVersionId};
+use connector_core::origin::Known;
 use connector_core::ports::{
     ClaimAnswer, FileResult, ImportCounts, ImportRecord, Ledger, PageOutcome, PortResult, ReferenceFile, Reread, Retry,
     RevisionBatch, SelectedObject, StagedBatch,
@@ -68,6 +72,7 @@ use connector_core::ports::{
 use connector_core::revision::Revision;
 use connector_core::schema::TableSchema;
 use connector_core::spec::OverwritePolicy;
+use connector_core::uri::BucketUri;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -125,6 +130,38 @@ impl SqliteLedger {
     pub async fn imports(&self) -> PortResult<Vec<ImportName>> {
         let names = self.read("list the imports", counts::imports).await?;
         Ok(names.into_iter().map(ImportName::new).collect())
+    }
+
+    /// What each import that was ever opened or accepted reads.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn origins(&self) -> PortResult<Vec<Known>> {
+        Ok(self.read("list what imports read", origin::all).await?)
+    }
+
+    /// From now on these imports are what they are configured to be: name, bucket and URI.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn accept(&self, imports: Vec<(ImportName, BucketUri)>) -> PortResult<()> {
+        let job = move |db: &Connection| {
+            imports.iter().try_for_each(|(name, uri)| origin::accept(db, name.as_str(), uri.bucket(), uri.as_str()))
+        };
+        Ok(self.transact("note what imports read", TransactionBehavior::Immediate, job).await?)
+    }
+
+    /// Forgets an import with all its files and batches, as if it had never been. Says whether it was known. Its table has
+    /// to be gone before, or the next one of this name finds a table that is not its own.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn forget(&self, import: &ImportName) -> PortResult<bool> {
+        let name = import.clone();
+        let job = move |db: &Connection| forget::forget(db, name.as_str());
+        let known = self.transact("forget the import", TransactionBehavior::Immediate, job).await?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(import);
+        Ok(known)
     }
 
     /// One transaction that only reads, so that all of its queries see one state.

@@ -20,8 +20,12 @@ pub const LOCK_FILE: &str = "lock";
 
 /// Every change of the schema since the first. An entry is never edited once a release has it; `user_version` counts
 /// the ones that a database has been through.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 

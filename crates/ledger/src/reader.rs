@@ -6,6 +6,7 @@ use std::path::Path;
 use connector_core::history::{HistoryPage, HistoryQuery, SchemaVersion};
 use connector_core::ids::{BatchSeq, ImportName};
 use connector_core::known::{KnownAccount, KnownVersion};
+use connector_core::origin::Known;
 use connector_core::ports::{ImportCounts, ImportRecord};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -13,7 +14,7 @@ use rusqlite::Connection;
 use crate::error::{LedgerError, Result};
 use crate::import::{self, Import};
 use crate::queue::Queue;
-use crate::{backup, counts, history, known, open, queue, schema};
+use crate::{backup, counts, history, known, open, origin, queue, schema};
 
 /// A ledger that is only read, by this thread: each call waits for the disk. What it answers is `None` if the import
 /// was never started. Every call sees one state of the ledger and holds nothing back from the process that writes.
@@ -38,6 +39,14 @@ impl LedgerReader {
     /// If the database cannot be read; so with all other calls.
     pub fn imports(&self) -> std::result::Result<Vec<ImportName>, LedgerError> {
         self.read("list the imports", |db| Ok(counts::imports(db)?.into_iter().map(ImportName::new).collect()))
+    }
+
+    /// What each import that was ever opened or accepted reads.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn origins(&self) -> std::result::Result<Vec<Known>, LedgerError> {
+        self.read("list what imports read", origin::all)
     }
 
     /// What [`connector_core::ports::Ledger::open_import`] would say: schema, reference file with its evidence, pause,

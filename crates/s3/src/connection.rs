@@ -263,7 +263,7 @@ fn credentials(
 }
 
 /// Pinned, so that an update of the SDK does not change time-outs or checksums unseen.
-fn behaviour() -> BehaviorVersion {
+pub(crate) fn behaviour() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 

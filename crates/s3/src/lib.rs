@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`connection`](S3Connection) | SDK clients, time-outs and credentials of one `.connection` |
 //! | `credentials`, `sources` | credentials that renew themselves; `sts:AssumeRole` and the default AWS chain |
+//! | [`caller`](caller_identity) | who calls `sts:AssumeRole`, as AWS sees it |
 //! | `bucket`, `listing`, `reading` | the port: pages of keys, ranges of bytes |
 //! | `integrity` | checksums of whole objects |
 //! | `retry` | the one retry loop |
@@ -14,6 +15,7 @@
 //! | `keys`, `text` | key encoding and ETags; server text made fit for messages |
 
 mod bucket;
+mod caller;
 mod connection;
 mod credentials;
 mod error;
@@ -31,5 +33,6 @@ mod verdict;
 mod tests;
 
 pub use bucket::S3Bucket;
+pub use caller::{Identity, caller_identity};
 pub use connection::{S3Connection, S3Settings};
 pub use error::S3Error;

@@ -1,7 +1,7 @@
 //! Events of the process as a whole.
 
 use metrics::SharedString;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::telemetry;
 
@@ -16,6 +16,10 @@ pub struct ProcessStarted<'a> {
 impl ProcessStarted<'_> {
     pub fn emit(&self) {
         telemetry::BUILD_INFO.set(vec![SharedString::from(self.version.to_owned())], 1.0);
+        for outcome in [APPLIED, REFUSED] {
+            telemetry::CONFIG_RELOADS.add(vec![SharedString::const_str(outcome)], 0);
+        }
+        telemetry::CONFIG_CURRENT.set(Vec::new(), 1.0);
         info!(version = self.version, imports = self.imports, "program started");
     }
 }
@@ -46,5 +50,42 @@ impl PoolMeasured {
     pub fn emit(&self) {
         telemetry::POOL_QUEUE.set(Vec::new(), self.queue_jobs as f64);
         telemetry::POOL_THREADS.set(Vec::new(), self.threads as f64);
+    }
+}
+
+const APPLIED: &str = "applied";
+const REFUSED: &str = "refused";
+
+/// The program goes over to another configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigApplied {
+    /// Imports.
+    pub added: usize,
+    pub changed: usize,
+    pub removed: usize,
+}
+
+impl ConfigApplied {
+    pub fn emit(&self) {
+        telemetry::CONFIG_RELOADS.add(vec![SharedString::const_str(APPLIED)], 1);
+        telemetry::CONFIG_CURRENT.set(Vec::new(), 1.0);
+        info!(added = self.added, changed = self.changed, removed = self.removed, "configuration applied");
+    }
+}
+
+/// The configuration was read again and is not taken: the one that runs goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigRefused<'a> {
+    pub code: &'static str,
+    /// May have several lines, of which the log has the first.
+    pub message: &'a str,
+}
+
+impl ConfigRefused<'_> {
+    pub fn emit(&self) {
+        telemetry::CONFIG_RELOADS.add(vec![SharedString::const_str(REFUSED)], 1);
+        telemetry::CONFIG_CURRENT.set(Vec::new(), 0.0);
+        let reason = self.message.lines().next().unwrap_or_default();
+        warn!(code = self.code, reason, "configuration refused; the one before goes on");
     }
 }

@@ -5,7 +5,6 @@ use super::{Catalogue, Directive, Form, Group, NO_INCLUDE, OF_PIPES, deprecated,
 /// The directives of `.datasource` files.
 pub const DATASOURCE: Catalogue = Catalogue { kind: ".datasource", directives: DIRECTIVES };
 
-const NOT_YET: &str = "this directive is not available yet, remove it";
 const ONLY_S3: &str = "imports come from S3 and nowhere else";
 const NO_EFFECT: &str = "it has no effect, remove it";
 
@@ -89,7 +88,7 @@ const DIRECTIVES: &[Directive] = &[
         .takes("s3://bucket/path, or a pattern")
         .required("for an import"),
     used(Group::Import, "IMPORT_SCHEDULE", "when new files are read")
-        .takes("@auto | @on-demand | @once")
+        .takes("@auto | @on-demand | @once | a cron expression")
         .default("`@on-demand`"),
     used(Group::Import, "IMPORT_MAX_FILES", "how many files are read in one tick")
         .takes("1 to 1000")
@@ -100,7 +99,9 @@ const DIRECTIVES: &[Directive] = &[
     used(Group::Import, "IMPORT_FROM_TIMESTAMP", "files last modified before this time are not read")
         .takes("a time in ISO 8601")
         .default("all files"),
-    refused(Group::Import, "IMPORT_EXCLUDE", "keys that are not read", NOT_YET),
+    used(Group::Import, "IMPORT_EXCLUDE", "keys that are not read, though the URI matches them")
+        .takes("PATTERN ...")
+        .repeats(),
     used(Group::Import, "IMPORT_EVOLUTION", "whether new columns of files are added to the table")
         .takes("evolve | freeze")
         .default("`evolve`"),

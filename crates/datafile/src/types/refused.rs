@@ -5,12 +5,11 @@ use crate::diagnostic::{Diagnostic, Report};
 
 /// Why neither kind of aggregate is there.
 const STATES: &str = "files hold values, not states of an aggregation, and a table keeps every row as it came";
-const NAMED_ONE_WAY: &str = "of all names of a type, one is used here";
 const NO_CLOCK: &str = "a table has no type for a time without a date";
 const OF_ANY: &str = "a column has one type for all of its values";
 
 /// Name, reason, and what to write instead.
-pub(super) const REFUSED: [(&str, &str, &str); 27] = [
+pub(super) const REFUSED: [(&str, &str, &str); 11] = [
     ("BFloat16", "a table has no floats of 16 bits", "use Float32"),
     ("Time", NO_CLOCK, "use String"),
     ("Time64", NO_CLOCK, "use String"),
@@ -22,22 +21,6 @@ pub(super) const REFUSED: [(&str, &str, &str); 27] = [
     ("AggregateFunction", STATES, "store the plain values, and aggregate them in queries"),
     ("SimpleAggregateFunction", STATES, "write the type inside of it alone, such as Int64 for (sum, Int64)"),
     ("Nothing", "such a column never has a value", "remove the column"),
-    ("TINYINT", NAMED_ONE_WAY, "use Int8"),
-    ("SMALLINT", NAMED_ONE_WAY, "use Int16"),
-    ("INT", NAMED_ONE_WAY, "use Int32"),
-    ("INTEGER", NAMED_ONE_WAY, "use Int32"),
-    ("BIGINT", NAMED_ONE_WAY, "use Int64"),
-    ("FLOAT", NAMED_ONE_WAY, "use Float32"),
-    ("REAL", NAMED_ONE_WAY, "use Float32"),
-    ("DOUBLE", NAMED_ONE_WAY, "use Float64"),
-    ("NUMERIC", NAMED_ONE_WAY, "use Decimal, such as Decimal(10, 2)"),
-    ("TEXT", NAMED_ONE_WAY, "use String"),
-    ("CHAR", NAMED_ONE_WAY, "use String"),
-    ("VARCHAR", NAMED_ONE_WAY, "use String"),
-    ("BLOB", NAMED_ONE_WAY, "use String"),
-    ("DATE", NAMED_ONE_WAY, "use Date"),
-    ("DATETIME", NAMED_ONE_WAY, "use DateTime"),
-    ("TIMESTAMP", NAMED_ONE_WAY, "use DateTime"),
 ];
 
 /// Whether this is such a type; if so, it is reported.

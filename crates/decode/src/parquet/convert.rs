@@ -250,7 +250,7 @@ fn structure(values: &Values<'_>, column: &Column) -> Exact {
         let piece = ParquetPiece { values: *values, row };
         if values.is_null(row) {
             texts.append_null();
-        } else if structure::write(&piece, &column.ty, false, false, &mut text) && has_room(&texts, &text) {
+        } else if structure::write(&piece, &column.ty, false, false, &mut text).is_ok() && has_room(&texts, &text) {
             texts.append_value(&text);
         } else {
             texts.append_null();

@@ -53,7 +53,7 @@ pub(crate) fn wanted() -> Vec<ColumnType> {
     all.extend([T::UInt8, T::UInt16, T::UInt32, T::UInt64, T::UInt128, T::UInt256]);
     all.extend([T::Float32, T::Float64, T::Bool, T::Date, T::DateTime, T::String, T::FixedString(3), T::Uuid]);
     all.extend([T::Ipv4, T::Ipv6, T::Json, T::Enum(EnumType { wide: false, labels: Arc::new(labels) })]);
-    all.extend((0..=6).map(|precision| T::DateTime64 { precision }));
+    all.extend((0..=9).map(|precision| T::DateTime64 { precision }));
     for (precision, scale) in [(1, 0), (3, 0), (9, 2), (10, 2), (19, 0), (20, 0), (38, 10), (39, 0), (76, 10), (76, 76)]
     {
         all.push(T::Decimal { precision, scale });

@@ -8,6 +8,7 @@ pub(crate) mod decimal;
 mod leaf;
 pub(crate) mod list;
 mod literal;
+mod misfit;
 pub(crate) mod number;
 pub(crate) mod plain;
 pub(crate) mod structure;

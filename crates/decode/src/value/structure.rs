@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use connector_core::types::{ColumnType, TupleElement};
 use serde_json::value::RawValue;
 
+use super::misfit::Misfit;
 use super::text::json_string;
 use super::{leaf, literal};
 use crate::columns::takes_empty_text;
@@ -37,116 +38,156 @@ pub(crate) trait Piece: Sized {
 
 /// The JSON text of a cell of this type, which has parts: from JSON, or from what ClickHouse writes.
 pub(crate) fn canonical<'a>(cell: &'a [u8], ty: &ColumnType, strict: bool) -> Option<Cow<'a, str>> {
-    let text = std::str::from_utf8(cell).ok()?.trim_matches([' ', '\t', '\r', '\n']);
-    let mut out = String::with_capacity(text.len());
-    let good = match serde_json::from_str::<&RawValue>(text) {
-        Ok(json) => write(&Json(json.get()), ty, false, strict, &mut out),
-        Err(_) => literal::parse(text.as_bytes()).is_some_and(|value| write(&value, ty, false, strict, &mut out)),
-    };
-    good.then_some(Cow::Owned(out))
+    judged(cell, ty, strict).ok()
 }
 
-/// Adds the JSON text of a value to `out`. If it is no value of the type, it says so, and what it has added is of no use.
-/// `nullable`: whether it may be NULL.
-pub(crate) fn write<P: Piece>(piece: &P, ty: &ColumnType, nullable: bool, strict: bool, out: &mut String) -> bool {
+/// What is wrong with a text that is no value of this type, which has parts; `None` if nothing is.
+pub(crate) fn misfit(text: &str, ty: &ColumnType, strict: bool) -> Option<Misfit> {
+    judged(text.as_bytes(), ty, strict).err()
+}
+
+fn judged<'a>(cell: &'a [u8], ty: &ColumnType, strict: bool) -> Result<Cow<'a, str>, Misfit> {
+    let text = std::str::from_utf8(cell).map_err(|_| Misfit::new("is not UTF-8"))?;
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let mut out = String::with_capacity(text.len());
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(json) => write(&Json(json.get()), ty, false, strict, &mut out)?,
+        Err(_) => {
+            let value = literal::parse(text.as_bytes()).ok_or_else(Misfit::unreadable)?;
+            write(&value, ty, false, strict, &mut out)?;
+        }
+    }
+    Ok(Cow::Owned(out))
+}
+
+/// Adds the JSON text of a value to `out`. If it is no value of the type, what it has added is of no use. `nullable`:
+/// whether it may be NULL.
+pub(crate) fn write<P: Piece>(
+    piece: &P,
+    ty: &ColumnType,
+    nullable: bool,
+    strict: bool,
+    out: &mut String,
+) -> Result<(), Misfit> {
     if piece.is_null() {
         return null(nullable, out);
     }
     match ty {
-        ColumnType::Array { element, nullable } => match piece.items() {
-            Some(items) => {
-                sequence(('[', ']'), items.iter(), out, |item, out| write(item, element, *nullable, strict, out))
-            }
-            None => false,
-        },
+        ColumnType::Array { element, nullable } => {
+            let items = piece.items().ok_or_else(|| Misfit::shape(ty))?;
+            sequence(('[', ']'), items.iter(), out, |item, out| {
+                write(item, element, *nullable, strict, out).map_err(|misfit| misfit.of("an element"))
+            })
+        }
         ColumnType::Map { key, value, nullable } => {
-            let Some(entries) = piece.entries(key) else { return false };
+            let entries = piece.entries(key).ok_or_else(|| Misfit::shape(ty))?;
             let mut known = HashSet::with_capacity(entries.len());
             sequence(('{', '}'), entries.iter(), out, |(text, part), out| {
                 let absent = text.is_empty() && !takes_empty_text(key);
-                let Some(text) = leaf::canonical(text, key, strict).filter(|_| !absent) else { return false };
-                json_string(&text, out);
+                let found = leaf::canonical(text, key, strict).filter(|_| !absent);
+                let found = found.ok_or_else(|| Misfit::plain(text, key).of("a key"))?;
+                json_string(&found, out);
                 out.push(':');
-                known.insert(text.into_owned()) && write(part, value, *nullable, strict, out)
+                if !known.insert(found.into_owned()) {
+                    return Err(Misfit::new("is there twice").of("a key"));
+                }
+                write(part, value, *nullable, strict, out).map_err(|misfit| misfit.of("a value"))
             })
         }
-        ColumnType::Tuple(elements) => tuple(piece, elements, strict, out),
-        ColumnType::Json => piece.json().is_some_and(|json| any(&json, nullable, out)),
-        plain => {
-            let Some(text) = piece.text(plain) else { return false };
-            if text.is_empty() && !takes_empty_text(plain) {
-                return P::EMPTY_IS_ABSENT && null(nullable, out);
-            }
-            let Some(text) = leaf::canonical(&text, plain, strict) else { return false };
-            if leaf::is_bare(&text, plain) {
-                out.push_str(&text);
-            } else {
-                json_string(&text, out);
-            }
-            true
-        }
+        ColumnType::Tuple(elements) => tuple(piece, ty, elements, strict, out),
+        ColumnType::Json => match piece.json() {
+            Some(json) => any(&json, nullable, out),
+            None => Err(Misfit::new("is not JSON")),
+        },
+        plain => leaf_of(piece, plain, nullable, strict, out),
     }
 }
 
-fn null(nullable: bool, out: &mut String) -> bool {
+fn leaf_of<P: Piece>(piece: &P, ty: &ColumnType, nullable: bool, strict: bool, out: &mut String) -> Result<(), Misfit> {
+    let text = piece.text(ty).ok_or_else(|| Misfit::plain(b"", ty))?;
+    if text.is_empty() && !takes_empty_text(ty) {
+        return if P::EMPTY_IS_ABSENT && nullable { null(nullable, out) } else { Err(Misfit::plain(&text, ty)) };
+    }
+    let found = leaf::canonical(&text, ty, strict).ok_or_else(|| Misfit::plain(&text, ty))?;
+    if leaf::is_bare(&found, ty) {
+        out.push_str(&found);
+    } else {
+        json_string(&found, out);
+    }
+    Ok(())
+}
+
+fn null(nullable: bool, out: &mut String) -> Result<(), Misfit> {
     out.push_str("null");
-    nullable
+    if nullable { Ok(()) } else { Err(Misfit::null()) }
 }
 
 fn sequence<T>(
     (open, close): (char, char),
     parts: impl Iterator<Item = T>,
     out: &mut String,
-    mut part: impl FnMut(T, &mut String) -> bool,
-) -> bool {
+    mut part: impl FnMut(T, &mut String) -> Result<(), Misfit>,
+) -> Result<(), Misfit> {
     out.push(open);
     for (index, found) in parts.enumerate() {
         if index > 0 {
             out.push(',');
         }
-        if !part(found, out) {
-            return false;
-        }
+        part(found, out)?;
     }
     out.push(close);
-    true
+    Ok(())
 }
 
 /// With names an object, in the order of the type; else an array. Parts with names may stand at their places as well. A
 /// name that is missing is NULL, one too many makes it another value.
-fn tuple<P: Piece>(piece: &P, elements: &[TupleElement], strict: bool, out: &mut String) -> bool {
+fn tuple<P: Piece>(
+    piece: &P,
+    ty: &ColumnType,
+    elements: &[TupleElement],
+    strict: bool,
+    out: &mut String,
+) -> Result<(), Misfit> {
     let with_names = elements.iter().any(|element| element.name.is_some());
-    let part = |found: Option<&P>, element: &TupleElement, out: &mut String| match found {
-        Some(found) => write(found, &element.ty, element.nullable, strict, out),
-        None => null(element.nullable, out),
-    };
-    let named = |(element, found): (&TupleElement, Option<&P>), out: &mut String| {
-        json_string(element.name.as_deref().unwrap_or_default(), out);
-        out.push(':');
-        part(found, element, out)
-    };
-    if let Some(fields) = with_names.then(|| piece.fields()).flatten() {
-        let distinct: HashSet<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
-        let known = |name: &str| elements.iter().any(|element| element.name.as_deref() == Some(name));
-        if distinct.len() < fields.len() || !distinct.into_iter().all(known) {
-            return false;
+    let found = match with_names.then(|| piece.fields()).flatten() {
+        Some(fields) => by_name(fields, elements)?,
+        None => {
+            let places = piece.places().ok_or_else(|| Misfit::shape(ty))?;
+            if places.len() != elements.len() {
+                return Err(Misfit::new(format!("does not have {} parts", elements.len())));
+            }
+            places.into_iter().map(Some).collect()
         }
-        let find = |element: &TupleElement| {
-            fields.iter().find(|(name, _)| element.name.as_deref() == Some(name)).map(|(_, found)| found)
+    };
+    let brackets = if with_names { ('{', '}') } else { ('[', ']') };
+    sequence(brackets, elements.iter().zip(found).enumerate(), out, |(index, (element, found)), out| {
+        if let Some(name) = &element.name {
+            json_string(name, out);
+            out.push(':');
+        }
+        let written = match found {
+            Some(found) => write(&found, &element.ty, element.nullable, strict, out),
+            None => null(element.nullable, out).map_err(|_| Misfit::new("is missing")),
         };
-        return sequence(('{', '}'), elements.iter().map(|element| (element, find(element))), out, named);
+        written.map_err(|misfit| misfit.of_element(index, element))
+    })
+}
+
+/// The fields in the order of the elements; `None` where there is none of the name.
+fn by_name<P>(fields: Vec<(Cow<'_, str>, P)>, elements: &[TupleElement]) -> Result<Vec<Option<P>>, Misfit> {
+    let mut found: Vec<Option<P>> = elements.iter().map(|_| None).collect();
+    for (name, field) in fields {
+        let index = elements.iter().position(|element| element.name.as_deref() == Some(name.as_ref()));
+        let Some(index) = index else { return Err(Misfit::new("has a part that the type does not have")) };
+        if found[index].replace(field).is_some() {
+            return Err(Misfit::new("is there twice").of_element(index, &elements[index]));
+        }
     }
-    let Some(places) = piece.places().filter(|places| places.len() == elements.len()) else { return false };
-    let pairs = elements.iter().zip(places.iter().map(Some));
-    if with_names {
-        sequence(('{', '}'), pairs, out, named)
-    } else {
-        sequence(('[', ']'), pairs, out, |(element, found), out| part(found, element, out))
-    }
+    Ok(found)
 }
 
 /// Any JSON, without the blanks between its parts.
-fn any(json: &str, nullable: bool, out: &mut String) -> bool {
+fn any(json: &str, nullable: bool, out: &mut String) -> Result<(), Misfit> {
     let blank = |letter: char| matches!(letter, ' ' | '\t' | '\n' | '\r');
     if json.trim_matches(blank) == "null" {
         return null(nullable, out);
@@ -162,7 +203,7 @@ fn any(json: &str, nullable: bool, out: &mut String) -> bool {
         }
         out.push(letter);
     }
-    true
+    Ok(())
 }
 
 /// Valid JSON without blanks around it.

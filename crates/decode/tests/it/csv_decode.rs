@@ -371,6 +371,7 @@ fn types_that_a_block_keeps_as_text_and_lists_arrive_in_their_one_spelling() {
     assert_eq!(elements(0), [Some(100), Some(250), None]);
     assert_eq!(elements(1), []);
     assert_eq!(elements(2), [Some(300), None]);
-    let wanted = "value '[1,x]' on column 'a' is not Array(Nullable(Decimal(5, 2)))".to_owned();
+    let wanted =
+        "value '[1,x]' on column 'a' is not Array(Nullable(Decimal(5, 2))): an element is not Decimal(5, 2)".to_owned();
     assert_eq!(messages(&block, &columns), [(2, vec![wanted])]);
 }

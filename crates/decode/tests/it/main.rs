@@ -23,5 +23,6 @@ mod parquet_types;
 mod parquet_values;
 mod path;
 mod reference;
+mod same_value;
 mod splitter;
 mod support;

@@ -75,6 +75,44 @@ fn a_table_is_created_once_filled_and_read() {
     }
 }
 
+#[test]
+fn a_table_is_removed_whole_if_it_is_that_of_the_import() {
+    for (place, bench) in Bench::everywhere() {
+        let table = bench.created();
+        for seq in 1..=3 {
+            assert_eq!(bench.append(&table, seq, seq * 10, seq * 10 + 10), landed(seq as u64), "{place}");
+        }
+        let all = bench.files();
+        let stranger = bench.runtime.block_on(table.remove(ImportUuid::mint())).expect_err("another's table");
+        assert_eq!((stranger.class, stranger.code), (ErrorClass::Config, "foreign_table"), "{place}");
+        assert_eq!(bench.files(), all, "{place}");
+        // Somebody was interrupted when all data files and the newest entries of the log were gone.
+        if bench.bucket.is_some() {
+            let keep = |path: &String| path.ends_with("00.json") || path.ends_with("01.json");
+            all.iter().filter(|path| !keep(path)).for_each(|path| bench.delete(path));
+        }
+        assert_eq!(bench.runtime.block_on(bench.table().remove(bench.import)), Ok(true), "{place}");
+        assert_eq!(bench.files(), BTreeSet::new(), "{place}");
+        assert!(!bench.root.exists(), "{place}");
+        assert_eq!(bench.runtime.block_on(bench.table().remove(bench.import)), Ok(false), "{place}");
+        let again = bench.created();
+        assert_eq!(bench.append(&again, 1, 0, 5), landed(1), "{place}: the place is free");
+    }
+}
+
+#[test]
+fn what_an_interrupted_removal_has_left_goes_with_the_next_one_and_nothing_else_does() {
+    let bench = Bench::new();
+    let tables = bench.root.parent().expect("a folder");
+    let (left, other) = (tables.join(".table.removed-1"), tables.join(".tables.removed-1"));
+    let plain = bench.root.join("notes.txt");
+    [&left, &other, &bench.root].iter().for_each(|folder| std::fs::create_dir(folder).expect("made"));
+    std::fs::write(left.join("a.parquet"), "x").expect("written");
+    std::fs::write(&plain, "no table").expect("written");
+    assert_eq!(bench.runtime.block_on(bench.table().remove(bench.import)), Ok(false));
+    assert_eq!((left.exists(), other.exists(), plain.exists()), (false, true, true));
+}
+
 /// The ids as a [`crate::TableScan`] reads them, sorted.
 fn scanned(bench: &Bench) -> Vec<i64> {
     let columns = ["id".to_owned()];

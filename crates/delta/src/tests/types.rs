@@ -38,6 +38,7 @@ pub(super) fn every_type() -> TableSchema {
     let evolved = |(name, ty)| Column { origin: Origin::Evolved, ..Column::nullable(name, ty) };
     columns.extend(numbered(30, kept_as_text()).map(evolved));
     columns.extend(numbered(50, lists()).map(|(name, ty)| Column::required(name, ty)));
+    columns.extend(numbered(60, with_parts()).map(|(name, ty)| Column::required(name, ty)));
     TableSchema::new(columns)
 }
 
@@ -63,6 +64,7 @@ fn plain_types() -> Vec<ColumnType> {
         ColumnType::DateTime64 { precision: 0 },
         ColumnType::DateTime64 { precision: 3 },
         ColumnType::DateTime64 { precision: 6 },
+        ColumnType::DateTime64 { precision: 9 },
         ColumnType::Decimal { precision: 1, scale: 0 },
         ColumnType::Decimal { precision: 9, scale: 2 },
         ColumnType::Decimal { precision: 18, scale: 18 },
@@ -99,6 +101,19 @@ fn lists() -> Vec<ColumnType> {
         array(ColumnType::Decimal { precision: 9, scale: 2 }, true),
         array(ColumnType::Uuid, false),
     ]
+}
+
+/// What a table keeps as one JSON text.
+fn with_parts() -> Vec<ColumnType> {
+    let types = [
+        "Array(Array(Nullable(Int8)))",
+        "Array(JSON)",
+        "Map(String, UInt64)",
+        "Map(Date, Nullable(Decimal(50, 2)))",
+        "Tuple(UInt8, Nullable(String))",
+        "Array(Tuple(sku String, `a b, \\`c` Map(UUID, DateTime64(9))))",
+    ];
+    types.map(|text| ColumnType::parse_canonical(text).unwrap_or_else(|| panic!("{text}"))).into()
 }
 
 /// Three rows of [`every_type`]: small values, NULLs wherever the column takes them, large values. A list has two

@@ -1,5 +1,6 @@
 //! The adapter against a scripted server on the loopback interface.
 
+mod caller;
 mod hostile;
 mod identity;
 mod listing;

@@ -1,0 +1,3 @@
+//! Datafiles, written.
+
+pub mod connection;
