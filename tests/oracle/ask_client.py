@@ -5,11 +5,11 @@
 Parses every .datasource and .connection below FOLDER with the client that is installed in the venv of the interpreter,
 in one process, and prints one JSON object a line, in the order of the names:
 
-    {"file": "engines/merge_tree.datasource", "accepted": false, "error": "...", "line": 3, "later": null}
+    {"file": "engines/merge_tree.datasource", "accepted": false, "error": "...", "line": 3, "later": null, "columns": []}
 
 `line` is null if the client names none. `later` is what the client's own code refuses behind its parser, when it makes
 a table of the file: the checks of the engine and, for Classic, of the import. It is null if nothing is refused, or if
-the file is not accepted in the first place. Classic has no connections of the kind S3, so it is not asked about
+the file is not accepted in the first place. `columns` are the names of those of SCHEMA, if it is accepted. Classic has no connections of the kind S3, so it is not asked about
 .connection files.
 
 SECRETS is a JSON object of what `tb_secret` finds. No client is told of a server: nothing here reaches the network.
@@ -123,20 +123,22 @@ def line_of(error):
 
 
 def ask(client, path):
-    answer = {"accepted": False, "error": None, "line": None, "later": None}
+    answer = {"accepted": False, "error": None, "line": None, "later": None, "columns": []}
     # The clients print tracebacks and notes of their own.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             document = client.parse(path)
         except Exception as error:
             return answer | {"error": told(error), "line": line_of(error)}
+        columns = document.nodes[0].get("columns") if document.nodes else None
+        answer |= {"accepted": True, "columns": [column["name"] for column in columns or []]}
         try:
             client.go_on(path, document)
         except Exception as error:
             if "Nowhere" in str(error):
                 raise  # Something is missing up there: that is no verdict.
-            return answer | {"accepted": True, "later": told(error)}
-    return answer | {"accepted": True}
+            return answer | {"later": told(error)}
+    return answer
 
 
 def main():

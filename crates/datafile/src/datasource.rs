@@ -83,6 +83,10 @@ pub fn parse_datasource(source: &SourceFile, secrets: &dyn Secrets) -> (DataSour
     let connection = reader.text("IMPORT_CONNECTION_NAME").map(|name| name.map(|name| connection_name(&name.value)));
     let first_import = document.directives.iter().find(|directive| directive.name.value.starts_with("IMPORT_"));
     let import = first_import.and_then(|first| import(&mut reader, connection.clone(), first.name.span));
+    if document.directives.is_empty() && document.others.is_empty() {
+        let hint = "declare columns in SCHEMA, or an import whose first file decides on them";
+        reader.error("missing_directive", Span::at(0), "the file describes no data source", hint);
+    }
     if let (Some(columns), Some(import)) = (&mut columns, &import) {
         sources(&mut reader, columns, import);
     }

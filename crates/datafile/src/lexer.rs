@@ -56,13 +56,6 @@ impl RawDirective {
 /// Splits a file into directives.
 pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<RawDirective> {
     let text = report.source.text();
-    if let Some(at) = lone_return(text) {
-        report.push(
-            Diagnostic::error("bad_line_end", "a line ends in a carriage return alone")
-                .hint("save the file with LF or CRLF at the ends of its lines"),
-            Span::at(at),
-        );
-    }
     let mut lexer = Lexer { catalogue, report, directives: Vec::new(), in_block: false, complained: false };
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -78,12 +71,6 @@ pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<RawDire
         }
     }
     lexer.directives
-}
-
-/// A carriage return in the middle of what would be a line here, and two lines where the file was written.
-fn lone_return(text: &str) -> Option<usize> {
-    let line_goes_on = |at: usize| text[at..].chars().find(|letter| *letter != '\r').is_some_and(|next| next != '\n');
-    text.match_indices('\r').map(|(at, _)| at).find(|at| line_goes_on(*at))
 }
 
 struct Lexer<'a, 'r> {

@@ -74,19 +74,6 @@ fn misplaced_lines_are_reported_once_for_each_run_of_them() {
 }
 
 #[test]
-fn lines_end_in_lf_or_crlf_and_never_silently_in_cr() {
-    for (text, expected) in [
-        ("TAGS x\r\nENGINE y\r\n", vec![]),
-        ("TAGS x\r\r\n", vec![]),
-        ("TAGS x\r", vec![]),
-        ("# A comment.\rTAGS x\r", vec!["bad_line_end"]),
-        ("TAGS x\r\rENGINE y\n", vec!["bad_line_end"]),
-    ] {
-        assert_eq!(lexed(text).1, expected, "{text:?}");
-    }
-}
-
-#[test]
 fn a_misspelled_directive_after_a_block_is_a_directive() {
     let (directives, problems) = lexed("SCHEMA >\n    a Int32\nENGIN x\n");
     assert_eq!(problems, Vec::<&str>::new());

@@ -334,9 +334,16 @@ fn an_import_without_connection_and_uri_is_incomplete() {
 }
 
 #[test]
+fn a_file_of_nothing_is_no_data_source() {
+    for text in ["", "\n\n", "# Only a comment.\n"] {
+        assert_eq!(problems(text), [("missing_directive", 1, 1)], "{text:?}");
+    }
+}
+
+#[test]
 fn names_of_data_sources_are_checked() {
     let codes = |name: &str| {
-        let (_, found) = parse_datasource(&SourceFile::new(name, ""), &|_: &str| None);
+        let (_, found) = parse_datasource(&SourceFile::new(name, "SCHEMA >\n    a Int8"), &|_: &str| None);
         found.iter().map(|found| found.code).collect::<Vec<_>>()
     };
     assert_eq!(codes("x/Orders_2.datasource"), Vec::<&str>::new());

@@ -49,9 +49,13 @@ fn in_schema(column: &str) -> String {
 
 #[test]
 fn types_that_are_refused_say_what_to_write_instead() {
-    let parts = "use JSON for the whole value, or a column with a path such as `json:$.a.b` for each part";
-    let unsupported =
-        |name: &str, hint: &str| format!("error: the type {name} is not supported @2:7+{} | {hint}", name.len());
+    let unsupported = |name: &str, why: &str, hint: &str| {
+        format!("error: the type {name} is not supported: {why} @2:7+{} | {hint}", name.len())
+    };
+    let (one_type, states) = (
+        "a column has one type for all of its values",
+        "files hold values, not states of an aggregation, and a table keeps every row as it came",
+    );
     for (text, expected) in [
         ("a Variant(Int8, String)", unsupported("Variant", one_type, "use String, or JSON")),
         ("a Dynamic", unsupported("Dynamic", one_type, "use String, or JSON")),

@@ -26,6 +26,8 @@ pub struct Answer {
     pub error: Option<String>,
     /// Whether it is accepted, and refused behind the parser.
     pub later: bool,
+    /// The names of the columns of SCHEMA, if it is accepted.
+    pub columns: Vec<String>,
 }
 
 /// What a client says of the files that it reads.
@@ -78,6 +80,13 @@ fn answer(line: &str) -> (String, Answer) {
         accepted: value["accepted"].as_bool().expect("a verdict"),
         error: text("error").or_else(|| text("later")),
         later: value["later"].is_string(),
+        columns: value["columns"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     };
     (text("file").expect("a name"), answer)
 }

@@ -34,6 +34,15 @@ impl Subject {
         differs.then_some(Difference { here, accepted_by, refused_later_by, reason: String::new() })
     }
 
+    /// A file that we and a client accept has the same columns for both: to accept it is not yet to read it.
+    fn misread(&self) -> Option<String> {
+        let Self { file, answers, ours } = self;
+        let accepted = answers.iter().filter(|(_, answer)| answer.accepted && ours.accepted());
+        let mut columns = accepted.map(|(client, answer)| (client, &answer.columns));
+        let (client, theirs) = columns.find(|(_, theirs)| **theirs != ours.columns)?;
+        Some(format!("{file}: {client} reads the columns {theirs:?}, we read {:?}", ours.columns))
+    }
+
     fn shown(&self) -> String {
         let mut lines = String::new();
         for (client, Answer { accepted, error, .. }) in &self.answers {
@@ -64,6 +73,7 @@ pub fn judge(subjects: &[Subject], declared: &Differences) -> Vec<String> {
         for (code, message, _) in ours.errors.iter().filter(lineless) {
             problems.push(format!("{file}: refused without a line: [{code}] {message}"));
         }
+        problems.extend(subject.misread());
         match (subject.difference(), declared.get(file)) {
             (None, None) => {}
             (Some(_), None) => problems.push(format!("{file}: a difference, not declared{}", subject.shown())),
@@ -97,11 +107,11 @@ mod tests {
     use super::*;
 
     fn answer(accepted: bool) -> Answer {
-        Answer { accepted, error: None, later: false }
+        Answer { accepted, error: None, later: false, columns: Vec::new() }
     }
 
     fn refused(line: Option<usize>) -> Verdict {
-        Verdict { errors: vec![("bad".to_owned(), "it is bad".to_owned(), line)] }
+        Verdict { errors: vec![("bad".to_owned(), "it is bad".to_owned(), line)], columns: Vec::new() }
     }
 
     fn one(forward: bool, classic: bool, ours: Verdict) -> Subject {
@@ -171,12 +181,17 @@ mod tests {
                 "a: refused here, declared as accep",
             ),
             (one(false, false, refused(None)), nothing.clone(), "a: refused without a line: [bad] it is bad"),
+            (
+                one(true, false, Verdict { columns: vec!["id".to_owned()], ..Verdict::default() }),
+                nothing.clone(),
+                "a: forward reads the columns [], we read [\"id\"]",
+            ),
             (Subject { answers: Vec::new(), ..one(true, true, refused(Some(1))) }, nothing, "a: no client was asked"),
         ] {
             let problems = judge(&[subject], &declared);
             assert!(matches!(problems.as_slice(), [one] if one.starts_with(expected)), "{expected}: {problems:?}");
         }
-        let problems = judge(&[], &declare(&[], &[]));
+        let problems = judge(&[], &declare(true, &[], &[]));
         assert_eq!(problems, ["a: declared, but there is no such file"]);
     }
 }

@@ -68,7 +68,7 @@ fn link(file: &str) -> String {
     format!("[{file}](../tests/oracle/corpus/{file})")
 }
 
-fn refused_row(file: &str, Difference { accepted_by, refused_later_by, reason }: &Difference) -> String {
+fn refused_row(file: &str, Difference { accepted_by, refused_later_by, reason, .. }: &Difference) -> String {
     let name = |name: &String| {
         let later = if refused_later_by.contains(name) { ", until it makes the table" } else { "" };
         format!("{}{}{later}", name[..1].to_uppercase(), &name[1..])
