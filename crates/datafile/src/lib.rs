@@ -17,6 +17,7 @@
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
+//! | [`print`], [`edit`] | the way back: a file taken apart and put together again, laid out, changed in one place |
 //! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
 
 pub mod column;
@@ -27,11 +28,13 @@ pub mod default;
 pub mod diagnostic;
 pub mod directives;
 pub mod document;
+pub mod edit;
 pub mod engine;
 pub mod extras;
 pub mod indexes;
 pub mod lexer;
 pub mod path;
+pub mod print;
 pub mod reader;
 pub mod secrets;
 pub mod source;
