@@ -446,3 +446,15 @@ fn judge(python: &Path, files: &[PathBuf]) -> serde_json::Map<String, Value> {
     let judged = script(python, "judge_policies.py", &files);
     judged.as_object().expect("an object").clone()
 }
+
+#[test]
+fn the_page_shows_the_policy_that_is_printed() {
+    let home = Home::new();
+    home.role_connection(NOWHERE);
+    let policy = ["connection", "policy", "shop", "--only", "access", "--bucket", "my-bucket"];
+    let printed = json_of(&home.run(NOWHERE, &policy).expect_code(0));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/connections.md");
+    let page = fs::read_to_string(page).expect("readable");
+    let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a policy");
+    assert_eq!(serde_json::from_str::<Value>(shown).expect("JSON"), printed);
+}
