@@ -13,6 +13,8 @@ mod checker;
 #[cfg(test)]
 mod config_errors;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod counts;
 #[cfg(test)]
 mod credentials;

@@ -30,7 +30,8 @@ impl Place {
     /// What a bucket URI reaches, as far as its literal prefix says.
     pub fn of_uri(uri: &BucketUri) -> Self {
         let literal = uri.literal_prefix();
-        let path = uri.as_str().strip_prefix("s3://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
+        let path =
+            uri.as_str().strip_prefix("s3://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
         let scope = if literal.is_empty() {
             Scope::Whole
         } else if literal == path && !literal.ends_with('/') {
@@ -53,10 +54,11 @@ impl Place {
         if text.contains("://") && !text.starts_with("s3://") {
             return Err("a bucket is given by its name, or as s3://my-bucket/prefix".to_owned());
         }
-        let (name, path) = text.strip_prefix("s3://").unwrap_or(text).split_once('/').map_or_else(
-            || (text.strip_prefix("s3://").unwrap_or(text), ""),
-            |(name, path)| (name, path),
-        );
+        let (name, path) = text
+            .strip_prefix("s3://")
+            .unwrap_or(text)
+            .split_once('/')
+            .map_or_else(|| (text.strip_prefix("s3://").unwrap_or(text), ""), |(name, path)| (name, path));
         refuse_bucket_name(name).map_or(Ok(()), Err)?;
         Self::at(name, path).map_err(|error| error.message)
     }

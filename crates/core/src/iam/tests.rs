@@ -40,9 +40,7 @@ fn pieces(pattern: &str) -> Vec<Piece> {
 fn fits(pattern: &[Piece], text: &[char]) -> bool {
     match (pattern.first(), text.first()) {
         (None, None) => true,
-        (Some(Piece::Many), _) => {
-            fits(&pattern[1..], text) || (!text.is_empty() && fits(pattern, &text[1..]))
-        }
+        (Some(Piece::Many), _) => fits(&pattern[1..], text) || (!text.is_empty() && fits(pattern, &text[1..])),
         (Some(Piece::One), Some(_)) => fits(&pattern[1..], &text[1..]),
         (Some(Piece::Letter(wanted)), Some(letter)) => wanted == letter && fits(&pattern[1..], &text[1..]),
         _ => false,
@@ -79,9 +77,10 @@ fn statement_allows(statement: &Statement, request: &Request<'_>) -> bool {
 }
 
 fn allows(document: &Document, action: &str, resource: String, prefix: Option<&str>) -> bool {
-    document.statement.iter().any(|statement| {
-        statement_allows(statement, &Request { action, resource: resource.clone(), prefix })
-    })
+    document
+        .statement
+        .iter()
+        .any(|statement| statement_allows(statement, &Request { action, resource: resource.clone(), prefix }))
 }
 
 fn may_get(document: &Document, bucket: &str, key: &str) -> bool {
@@ -165,7 +164,11 @@ fn whoever_writes_tables_reads_and_lists_them_and_writes_nowhere_else() {
             ("drop/orders/a.csv", reads),
             ("drop/views/a.csv", false),
         ] {
-            assert_eq!(allows(&policy, action, format!("arn:aws:s3:::{resource}"), None), allowed, "{action} {resource}");
+            assert_eq!(
+                allows(&policy, action, format!("arn:aws:s3:::{resource}"), None),
+                allowed,
+                "{action} {resource}"
+            );
         }
     }
     assert!(may_list(&policy, "lake", "tables/orders/_delta_log/") && !may_list(&policy, "lake", ""));
@@ -182,19 +185,15 @@ fn whoever_writes_tables_reads_and_lists_them_and_writes_nowhere_else() {
 fn letters_that_mean_something_to_iam_are_taken_literally() {
     for prefix in ["a$b/", "${aws:username}/", "$/", "a${/", "100%/", "\"quoted\"/", "back\\slash/", "é/"] {
         let scope = Scope::Prefix(prefix.to_owned());
-        let policy = access_policy(&Grants {
-            read: vec![Place { bucket: "bkt".to_owned(), scope }],
-            ..Grants::default()
-        });
+        let policy =
+            access_policy(&Grants { read: vec![Place { bucket: "bkt".to_owned(), scope }], ..Grants::default() });
         assert!(may_get(&policy, "bkt", &format!("{prefix}x")) && may_list(&policy, "bkt", prefix), "{prefix}");
         assert!(!may_get(&policy, "bkt", "other/x") && !may_list(&policy, "bkt", "other/"), "{prefix}");
     }
     for (prefix, other) in [("a*b/", "axb/"), ("a?b/", "axb/"), ("*", "x"), ("?", "x")] {
         let scope = Scope::Prefix(prefix.to_owned());
-        let policy = access_policy(&Grants {
-            read: vec![Place { bucket: "bkt".to_owned(), scope }],
-            ..Grants::default()
-        });
+        let policy =
+            access_policy(&Grants { read: vec![Place { bucket: "bkt".to_owned(), scope }], ..Grants::default() });
         assert!(may_get(&policy, "bkt", &format!("{prefix}k")), "{prefix}");
         assert!(!may_get(&policy, "bkt", &format!("{other}k")), "{prefix} is no wildcard");
     }
@@ -277,7 +276,9 @@ fn what_a_data_source_reads_is_what_its_policy_allows() {
 #[test]
 fn other_partitions_have_their_own_arns() {
     let read = vec![Place::parse("bkt").expect("a place")];
-    for (partition, arn) in [(Partition::China, "arn:aws-cn:s3:::bkt/*"), (Partition::UsGov, "arn:aws-us-gov:s3:::bkt/*")] {
+    for (partition, arn) in
+        [(Partition::China, "arn:aws-cn:s3:::bkt/*"), (Partition::UsGov, "arn:aws-us-gov:s3:::bkt/*")]
+    {
         let policy = access_policy(&Grants { partition, read: read.clone(), ..Grants::default() });
         assert_eq!(policy.statement[0].resource, Some(Many::List(vec![arn.to_owned()])));
         assert_eq!(Partition::parse(partition.as_str()), Some(partition));
@@ -363,6 +364,7 @@ fn the_caller_needs_a_policy_of_its_own_unless_it_is_named_in_its_own_account() 
 fn wrong_roles_are_refused_with_what_they_are() {
     let role = RoleArn::parse("arn:aws:iam::111122223333:role/service/reader").expect("a role");
     assert_eq!((role.account.as_str(), role.name.as_str()), ("111122223333", "reader"));
+    assert_eq!(RoleArn::parse("arn:aws:iam::111122223333:role/role").map(|role| role.name), Ok("role".to_owned()));
     for (text, part) in [
         ("", "not an ARN"),
         ("my-role", "not an ARN"),
@@ -375,6 +377,8 @@ fn wrong_roles_are_refused_with_what_they_are() {
         ("arn:aws:iam:eu-west-1:111122223333:role/reader", "no regions"),
         ("arn:aws-xy:iam::111122223333:role/reader", "no partition"),
         ("arn:aws:iam::111122223333:role/", "name of the role is missing"),
+        ("arn:aws:iam::111122223333:role", "name of the role is missing"),
+        ("arn:aws:iam::111122223333:role//a", "name of the role is missing"),
         ("arn:aws:iam::111122223333:role/a b", "' '"),
         ("arn:aws:iam::111122223333:role/a{{b}}", "'{'"),
     ] {
@@ -423,9 +427,13 @@ fn wrong_buckets_keys_regions_names_and_ids_are_refused_with_the_reason() {
         assert_eq!(refuse_region(region, false, None), None, "{region}");
     }
     assert_eq!(refuse_region("auto", true, Some(&role)), None);
-    for (text, part) in
-        [("", "missing"), ("my-shop", "my_shop"), ("1shop", "begins with a letter"), ("_shop", "begins"), ("a b", "a_b")]
-    {
+    for (text, part) in [
+        ("", "missing"),
+        ("my-shop", "my_shop"),
+        ("1shop", "begins with a letter"),
+        ("_shop", "begins"),
+        ("a b", "a_b"),
+    ] {
         refused(refuse_connection_name(text), part);
     }
     assert_eq!(refuse_connection_name("shop_2"), None);
