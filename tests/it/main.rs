@@ -15,6 +15,8 @@ mod command_line;
 #[cfg(test)]
 mod config_errors;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod counts;
 #[cfg(test)]
 mod credentials;

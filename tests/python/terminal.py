@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-DEADLINE = 120
+DEADLINE = 60
 
 
 def fail(why, screen):

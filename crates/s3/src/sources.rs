@@ -205,7 +205,7 @@ mod tests {
         let refused = fixed.current().await.expect("keys");
         fixed.forget(&refused);
         let error = fixed.current().await.expect_err("the same again");
-        assert_eq!((error.class().as_str(), error.code()), ("config", "expired_credentials"));
+        assert_eq!((error.class(), error.code()), (connector_core::error::ErrorClass::Config, "expired_credentials"));
         assert!(!error.to_string().contains("canary"), "{error}");
         // A source that names a time may hand the same out until then.
         let timed = cache(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000)));

@@ -98,7 +98,9 @@ pub fn find_principal(files: &Files, region: Option<&str>) -> Result<Principal, 
         let asked = caller_identity(&caller, &region, sts_endpoint.as_deref(), "being created", clock);
         Ok(Box::pin(asked).await.map_err(Failure::from)?)
     })?;
-    Principal::parse(&identity.arn, Partition::Aws).map_err(|reason| {
+    // Stores that are not AWS call their users otherwise; the account stands for them.
+    let parsed = Principal::parse(&identity.arn, Partition::Aws);
+    parsed.or_else(|reason| Principal::parse(&identity.account, Partition::Aws).map_err(|_| reason)).map_err(|reason| {
         let message = format!("STS says that the caller is {}: {reason}", identity.arn);
         Failure::config("bad_principal", message).into()
     })

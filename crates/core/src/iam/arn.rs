@@ -77,7 +77,7 @@ impl RoleArn {
             ("iam", kind) => return Err(format!("this is the ARN of a {kind}, not of a role; {LIKE}")),
             (service, _) => return Err(format!("this is an ARN of {service}, not of a role; {LIKE}")),
         }
-        let path = parts.resource.trim_start_matches("role/");
+        let path = parts.resource.strip_prefix("role/").unwrap_or_default();
         check_role_path(path)?;
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Self { arn: text.to_owned(), partition: parts.partition, account: parts.account.to_owned(), name })
@@ -86,7 +86,7 @@ impl RoleArn {
 
 fn check_role_path(path: &str) -> Result<(), String> {
     let name = path.rsplit('/').next().unwrap_or_default();
-    if name.is_empty() || !path.chars().next().is_some_and(|letter| letter != '/') || path == "role" {
+    if name.is_empty() || path.starts_with('/') {
         return Err("the name of the role is missing behind role/".to_owned());
     }
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_+=,.@-/".contains(letter);

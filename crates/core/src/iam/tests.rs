@@ -364,6 +364,7 @@ fn the_caller_needs_a_policy_of_its_own_unless_it_is_named_in_its_own_account() 
 fn wrong_roles_are_refused_with_what_they_are() {
     let role = RoleArn::parse("arn:aws:iam::111122223333:role/service/reader").expect("a role");
     assert_eq!((role.account.as_str(), role.name.as_str()), ("111122223333", "reader"));
+    assert_eq!(RoleArn::parse("arn:aws:iam::111122223333:role/role").map(|role| role.name), Ok("role".to_owned()));
     for (text, part) in [
         ("", "not an ARN"),
         ("my-role", "not an ARN"),
@@ -376,6 +377,8 @@ fn wrong_roles_are_refused_with_what_they_are() {
         ("arn:aws:iam:eu-west-1:111122223333:role/reader", "no regions"),
         ("arn:aws-xy:iam::111122223333:role/reader", "no partition"),
         ("arn:aws:iam::111122223333:role/", "name of the role is missing"),
+        ("arn:aws:iam::111122223333:role", "name of the role is missing"),
+        ("arn:aws:iam::111122223333:role//a", "name of the role is missing"),
         ("arn:aws:iam::111122223333:role/a b", "' '"),
         ("arn:aws:iam::111122223333:role/a{{b}}", "'{'"),
     ] {
