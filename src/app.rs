@@ -5,6 +5,7 @@ mod control;
 pub mod fit;
 pub mod live;
 mod measure;
+mod syncs;
 pub mod watch;
 
 use std::path::Path;

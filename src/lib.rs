@@ -10,6 +10,7 @@
 //! | [`destination`] | the tables of every import, in a folder or in a bucket |
 //! | [`http`], [`exporter`] | metrics, health and API |
 //! | [`generate`] | a `.datasource` from a sample file |
+//! | [`plan`] | what the next sync would do |
 //! | [`preview`], [`quarantine`] | a file as it would land; rows that did not fit, grouped and exported |
 //! | [`rows`] | rows of a table as text and as JSON |
 //! | [`probe`] | processes that decode suspect files |
@@ -29,6 +30,7 @@ pub mod generate;
 pub mod http;
 pub mod logging;
 pub mod operations;
+pub mod plan;
 pub mod preview;
 pub mod private_file;
 pub mod probe;

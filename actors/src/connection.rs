@@ -10,10 +10,12 @@
 //! | `table` | what the tables are: their schema, the reference file, their creation |
 //! | `requests` | replay, rollback and maintenance, between batches |
 //! | `pace` | scans, claims and ticks, as the pace state machine asks for |
+//! | `cron` | the times of a cron expression, and those that were missed |
 //! | `control` | pause, resume, sync, drain |
 
 mod batch;
 mod control;
+mod cron;
 mod pace;
 mod plan;
 mod protocol;
@@ -30,7 +32,7 @@ use connector_core::error::Failure;
 use connector_core::events::{ImportStateChanged, StaleMessage};
 use connector_core::ids::{Generation, ImportName};
 use connector_core::pace::Pace;
-use connector_core::ports::{ClaimAnswer, ImportRecord};
+use connector_core::ports::{ClaimAnswer, ImportCounts, ImportRecord};
 use connector_core::spec::ImportSpec;
 use connector_core::status::{ImportState, StateReason};
 use connector_core::telemetry::ImportLabels;
@@ -84,6 +86,8 @@ pub struct ConnectionActor {
     pause: PauseWish,
     /// Recovery is over.
     recovered: bool,
+    /// Whether a time of the schedule was missed was asked of the ledger.
+    cron_looked: bool,
     born: Instant,
     state: ImportState,
     reason: Option<StateReason>,
@@ -104,6 +108,8 @@ pub(crate) enum LedgerAnswered {
     SchemaDecided(Result<(), Failure>),
     TableNoted(Result<(), Failure>),
     Claimed(Result<ClaimAnswer, Failure>),
+    /// For the tick with this number.
+    Counted(u64, Result<Box<ImportCounts>, Failure>),
     Staged(Result<(), Failure>),
     Finalised(Result<(), Failure>),
     /// The open batch was given back, or settled without a commit.
@@ -127,7 +133,7 @@ impl ConnectionActor {
         let import = seat.spec.name.clone();
         Self {
             labels: seat.labels(),
-            pace: Pace::new(seat.spec.schedule, seat.spec.tick),
+            pace: Pace::new(seat.spec.schedule.clone(), seat.spec.tick),
             spec: Arc::clone(&seat.spec),
             seat: seat.seat,
             guard: ExitGuard::new(supervisor.exited.clone(), import, generation, ActorKind::Connection),
@@ -147,6 +153,7 @@ impl ConnectionActor {
             upkeep: Upkeep::default(),
             pause: PauseWish::default(),
             recovered: false,
+            cron_looked: false,
             born: Instant::now(),
             state: ImportState::Starting,
             reason: None,
@@ -268,13 +275,14 @@ impl Handler<LedgerAnswered> for ConnectionActor {
 
     fn handle(&mut self, message: LedgerAnswered, ctx: &mut Self::Context) {
         use LedgerAnswered::{
-            Claimed, Closed, Finalised, GuardTripped, Opened, PauseStored, SchemaDecided, Staged, TableNoted,
+            Claimed, Closed, Counted, Finalised, GuardTripped, Opened, PauseStored, SchemaDecided, Staged, TableNoted,
         };
         let failure = match message {
             Opened(Ok(record)) => return self.ledger_opened(*record, ctx),
             SchemaDecided(Ok(())) => return self.schema_stored(ctx),
             TableNoted(Ok(())) => return self.table_noted(ctx),
             Claimed(Ok(answer)) => return self.claimed(answer, ctx),
+            Counted(number, Ok(counts)) => return self.counted(number, &counts, ctx),
             Staged(Ok(())) => return self.batch_staged(ctx),
             Finalised(Ok(())) => return self.batch_finalised(ctx),
             Closed(Ok(())) => return self.batch_closed_without_commit(ctx),
@@ -284,6 +292,7 @@ impl Handler<LedgerAnswered> for ConnectionActor {
             | SchemaDecided(Err(failure))
             | TableNoted(Err(failure))
             | Claimed(Err(failure))
+            | Counted(_, Err(failure))
             | Staged(Err(failure))
             | Finalised(Err(failure))
             | Closed(Err(failure))

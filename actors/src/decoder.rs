@@ -14,6 +14,7 @@
 //! | `parquet_file`, `parquet_source` | Parquet, and how it is fetched |
 //! | `whole_file` | small files, and files that are decoded in one place |
 //! | `fetch`, `sizing` | ranged reads with credit; how much of it |
+//! | [`requests`] | how many ranged reads a file will take |
 //! | `gate`, `marks` | what a file passes before its bytes are parsed: vetting of suspects, reading marks |
 //! | [`probe`] | the port to processes that decode suspects |
 
@@ -28,6 +29,7 @@ mod marks;
 mod parquet_file;
 mod parquet_source;
 pub mod probe;
+pub mod requests;
 mod sample;
 mod sizing;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::live::Live;
+use super::syncs::Syncs;
 use crate::http::{Control, ControlError};
 use crate::operations::{Operation, Operator, Turns};
 
@@ -26,6 +27,7 @@ use crate::operations::{Operation, Operator, Turns};
 pub struct SupervisorControl {
     live: Arc<Live>,
     operator: Operator,
+    syncs: Syncs,
     supervisor: Addr<Supervisor>,
     ledger: Arc<SqliteLedger>,
     world: World,
@@ -40,7 +42,7 @@ impl SupervisorControl {
             data_dir: live.deployed().project.settings.data_dir.clone(),
             mending: Turns::default(),
         };
-        Self { live, operator, supervisor, ledger, world }
+        Self { live, operator, syncs: Syncs::default(), supervisor, ledger, world }
     }
 
     fn import(&self, name: &str) -> Result<ImportName, ControlError> {
@@ -119,7 +121,7 @@ impl Control for SupervisorControl {
         as_json(&self.live.state())
     }
 
-    async fn sync(&self, import: &str) -> Result<(), ControlError> {
+    async fn sync(&self, import: &str) -> Result<String, ControlError> {
         let import = self.import(import)?;
         let observed = self.supervisor.send(QueryStates).await.unwrap_or_default();
         if let Some(observed) = observed.into_iter().find(|observed| observed.import == import)
@@ -129,9 +131,14 @@ impl Control for SupervisorControl {
             return Err(ControlError::Refused { code: "not_running", message });
         }
         let sync = self.supervisor.send(Sync { import: import.clone() });
-        // Accepted now, done later: the tracker and the log tell how it went.
+        let (syncs, id) = (self.syncs.clone(), self.syncs.begin(&import));
+        let sync_id = id.clone();
+        // Accepted now, done later: the id, the tracker and the log tell how it went.
         self.world.io.spawn(async move {
-            match sync.await {
+            let answer = sync.await;
+            let stopping = || Failure::transient("stopping", "given up: the program was stopping");
+            syncs.end(&id, answer.as_ref().map_or_else(|_| Err(stopping()), Clone::clone));
+            match answer {
                 Ok(Ok(summary)) => {
                     let (files, rows, rows_quarantined) =
                         (summary.files_ingested, summary.rows, summary.rows_quarantined);
@@ -143,7 +150,11 @@ impl Control for SupervisorControl {
                 Err(_) => tracing::warn!(import = %import, "sync given up: the program is stopping"),
             }
         });
-        Ok(())
+        Ok(sync_id)
+    }
+
+    async fn sync_state(&self, import: &str, id: &str) -> Result<Option<Value>, ControlError> {
+        Ok(self.syncs.of(&self.import(import)?, id))
     }
 }
 
@@ -184,7 +195,7 @@ pub fn status_of(
         import: spec.name.clone(),
         connection: spec.connection.name.clone(),
         uri: spec.uri.as_str().to_owned(),
-        schedule: spec.schedule.as_str(),
+        schedule: spec.schedule.to_string(),
         state,
         reason,
         generation,

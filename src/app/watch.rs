@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::live::Live;
+use crate::config::folder::SUBFOLDERS;
 
 const PACE: Duration = Duration::from_secs(2);
 /// Folders deeper than this are not looked into, as when the configuration is loaded.
@@ -73,7 +74,9 @@ impl Follower {
 /// Stands for the names and contents of all files of a configuration folder. What cannot be read counts as its name.
 pub fn fingerprint(folder: &Path) -> u64 {
     let mut files = Vec::new();
-    collect(folder, 0, &mut files);
+    // As when the configuration is loaded: the folder may be the current one, where the data directory lies, too.
+    collect(folder, MAX_DEPTH, &mut files);
+    SUBFOLDERS.iter().for_each(|name| collect(&folder.join(name), 0, &mut files));
     files.sort();
     let mut hasher = DefaultHasher::new();
     for path in files {
@@ -135,7 +138,11 @@ mod tests {
         };
         std::fs::write(at("datasources/.a.datasource.swp"), "x").expect("written");
         std::fs::write(at("notes.txt"), "x").expect("written");
+        std::fs::create_dir(at("elsewhere")).expect("made");
+        std::fs::write(at("elsewhere/c.datasource"), "x").expect("written");
         assert!(!differs());
+        std::fs::write(at("c.datasource"), "x").expect("written");
+        assert!(differs());
         std::fs::write(at("datasources/a.datasource"), "y").expect("written");
         assert!(differs());
         std::fs::rename(at("datasources/a.datasource"), at("datasources/b.datasource")).expect("renamed");

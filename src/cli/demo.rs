@@ -24,6 +24,8 @@ use crate::logging;
 /// role, into two Delta tables. Ctrl-C ends it; running it again goes on.
 #[derive(Args)]
 #[command(after_help = "\
+There is no --json: what it prints is for people. The verbs that it names have it.
+
 Examples:
   s3-connector demo
   s3-connector demo --files 10       end by itself after ten files of each kind")]

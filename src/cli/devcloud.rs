@@ -19,7 +19,7 @@ use crate::{app, logging};
 /// Each folder in DIR is a bucket, each file below it an object. Files that are copied in are objects at once.
 #[derive(Args)]
 #[command(after_help = "\
-Example:
+Examples:
   mkdir -p try/my-bucket && cp *.csv try/my-bucket/
   s3-connector devcloud --folder try
 
@@ -29,7 +29,9 @@ Then let a .connection point to it:
   S3_ENDPOINT \"http://127.0.0.1:9460\"
   S3_PATH_STYLE true
   S3_ACCESS_KEY {{ tb_secret(\"DEVCLOUD_KEY\", \"devcloud\") }}
-  S3_SECRET {{ tb_secret(\"DEVCLOUD_SECRET\", \"devcloud-secret\") }}")]
+  S3_SECRET {{ tb_secret(\"DEVCLOUD_SECRET\", \"devcloud-secret\") }}
+
+There is no --json: it prints where it listens, and serves until it is stopped.")]
 pub struct Devcloud {
     /// The folder to serve; made if it is missing
     #[arg(long)]

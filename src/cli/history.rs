@@ -1,12 +1,11 @@
 //! `history`: the tracker. Which batches there were, what became of their files, how the schema came about. Reads the
-//! ledger, whether the program runs or not.
+//! ledger, whether the program runs or not: it is the same that the API would answer.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use connector_core::error::Failure;
 use connector_core::history::{BatchRecord, HistoryPage, HistoryQuery, SchemaVersion};
-use connector_core::quarantine::shown;
 use serde_json::json;
 
 use super::{ConfigFolder, VerbResult, output, project};
@@ -49,14 +48,16 @@ impl History {
     pub fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let name = project::import(&project, &self.datasource)?.name.clone();
-        let Some(ledger) = project::open_ledger(&project)? else { return Ok(ExitCode::SUCCESS) };
+        let ledger = project::open_ledger(&project)?;
         if self.schema {
-            self.show_schema(&ledger.schema_history(&name).map_err(Failure::from)?.unwrap_or_default());
+            let versions = ledger.map(|ledger| ledger.schema_history(&name)).transpose().map_err(Failure::from)?;
+            self.show_schema(&versions.flatten().unwrap_or_default(), name.as_str());
             return Ok(ExitCode::SUCCESS);
         }
         let query =
             HistoryQuery { limit: self.limit, before: self.before, files: self.files, outcome: self.outcome.clone() };
-        let page = ledger.history(&name, &query).map_err(Failure::from)?.unwrap_or_default();
+        let page = ledger.map(|ledger| ledger.history(&name, &query)).transpose().map_err(Failure::from)?;
+        let page = page.flatten().unwrap_or_default();
         if self.json {
             output::line(json!(page).to_string());
         } else {
@@ -86,14 +87,14 @@ impl History {
                 output::line(format!(
                     "    {} {}: {}, {} quarantined, {}, {} ms{reference}",
                     file.outcome,
-                    shown_key(&file.key),
+                    output::printable(&file.key),
                     output::count(file.rows, "row"),
                     file.rows_quarantined,
                     output::bytes(file.bytes),
                     file.duration_ms
                 ));
                 if let (Some(code), Some(message)) = (&file.code, &file.message) {
-                    output::line(format!("        {code}: {message}"));
+                    output::line(format!("        {code}: {}", output::printable(message)));
                 }
             }
         }
@@ -102,15 +103,19 @@ impl History {
         }
     }
 
-    fn show_schema(&self, versions: &[SchemaVersion]) {
+    fn show_schema(&self, versions: &[SchemaVersion], name: &str) {
         if self.json {
-            return output::line(json!(versions).to_string());
+            return output::document(&json!(versions));
+        }
+        if versions.is_empty() {
+            return output::line(format!("{name}: no schema yet: it comes with the first batch"));
         }
         for version in versions {
             let batch = version.batch.as_ref().map_or(String::new(), |batch| format!(", batch {batch}"));
-            output::line(format!("version {} at {}{batch}", version.version, version.at));
+            output::line(format!("version {} at {}{batch}", version.version, output::time(version.at)));
             for change in &version.changes {
-                let cause = change.key.as_ref().map_or(String::new(), |key| format!("  from {}", shown_key(key)));
+                let cause =
+                    change.key.as_ref().map_or(String::new(), |key| format!("  from {}", output::printable(key)));
                 output::line(format!("    + {} {}{cause}", change.column, change.ty));
             }
         }
@@ -120,7 +125,7 @@ impl History {
 fn batch_row(batch: &BatchRecord) -> Vec<String> {
     vec![
         batch.id.clone(),
-        batch.claimed_at.to_string(),
+        output::time(batch.claimed_at),
         batch.kind.as_str().to_owned(),
         batch.state.clone(),
         batch.files.to_string(),
@@ -129,10 +134,4 @@ fn batch_row(batch: &BatchRecord) -> Vec<String> {
         output::bytes(batch.bytes),
         batch.table_version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
     ]
-}
-
-/// A key whole, with nothing in it that a terminal would act upon.
-fn shown_key(key: &str) -> String {
-    let letters: Vec<char> = key.chars().collect();
-    letters.chunks(100).map(|part| shown(&part.iter().collect::<String>())).collect()
 }

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use connector_core::error::Failure;
 use connector_ledger::import_ledger;
+use serde_json::json;
 
-use super::datasource::mending::Mend;
+use super::datasource::mending::{Mend, REBUILD, REREAD};
 use super::{ConfigFolder, VerbResult, output, project};
 use crate::operations::Operation;
 
@@ -26,8 +27,10 @@ enum Verb {
     /// Put a copy of the ledger in its place, while the program does not run
     Import(Import),
     /// Bring a ledger that is older than its table up to the table
+    #[command(after_help = REBUILD)]
     Rebuild(Mend),
     /// Read the files of batches again that the table has lost
+    #[command(after_help = REREAD)]
     Reread(Mend),
 }
 
@@ -43,6 +46,9 @@ struct Export {
     folder: ConfigFolder,
     /// The file to write; there must be none
     file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -60,6 +66,9 @@ struct Import {
     /// Put it in the place of the ledger that is there, which is kept beside it
     #[arg(long)]
     replace: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Ledger {
@@ -82,6 +91,10 @@ impl Export {
         };
         ledger.export(&self.file).map_err(Failure::from)?;
         let imports = ledger.imports().map_err(Failure::from)?.len() as u64;
+        if self.json {
+            output::document(&json!({ "file": self.file.display().to_string(), "imports": imports }));
+            return Ok(ExitCode::SUCCESS);
+        }
         output::line(format!("{}: the ledger with {}", self.file.display(), output::count(imports, "import")));
         Ok(ExitCode::SUCCESS)
     }
@@ -92,6 +105,15 @@ impl Import {
         let project = project::load_project(&self.folder)?;
         let done = import_ledger(&project.settings.data_dir, &self.file, self.replace).map_err(Failure::from)?;
         let names: Vec<&str> = done.imports.iter().map(|name| name.as_str()).collect();
+        if self.json {
+            let path = |path: &PathBuf| path.display().to_string();
+            output::document(&json!({
+                "ledger": path(&done.path),
+                "imports": names,
+                "replaced": done.replaced.as_ref().map(path),
+            }));
+            return Ok(ExitCode::SUCCESS);
+        }
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         output::line(format!("{}: the ledger is in place; its imports: {names}", done.path.display()));
         if let Some(replaced) = done.replaced {

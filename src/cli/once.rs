@@ -6,6 +6,8 @@ use connector_core::error::{ErrorClass, Failure};
 use connector_core::ids::ImportName;
 use connector_core::ports::{ImportCounts, Ledger};
 use connector_core::spec::Schedule;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::signals::{DRAIN, StopSignals};
@@ -14,9 +16,9 @@ use crate::app::{App, Service};
 use crate::config::Project;
 
 /// The exit code of a process that was interrupted.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
-pub(super) async fn run(mut project: Project, io: Handle) -> Result<ExitCode, Ended> {
+pub(super) async fn run(mut project: Project, io: Handle, json: bool) -> Result<ExitCode, Ended> {
     let mut signals = StopSignals::listen()?;
     // Nothing but the sync runs: no tick of an import that is done while others are not.
     project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
@@ -28,73 +30,105 @@ pub(super) async fn run(mut project: Project, io: Handle) -> Result<ExitCode, En
         signal = signals.wait() => {
             output::note(format!("{signal}: stopping; what is not finished goes on with the next start"));
             app.stop(DRAIN).await;
+            if json {
+                output::failure_document(&interrupted(signal));
+            }
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
-    let code = summarise(&app, &names, &results);
+    let code = summarise(&results, json);
     app.stop(DRAIN).await;
     Ok(code)
 }
 
-/// What the sync of one import did, as the ledger has it.
-struct Synced {
-    ingested: u64,
-    rows: u64,
-    quarantined: u64,
-    /// Files that do not fit as a whole, and files that cannot be read.
-    failed: u64,
-    deferred: u64,
-    failure: Option<Failure>,
+/// What `--json` says if a signal ended it.
+pub(super) fn interrupted(signal: &str) -> Failure {
+    Failure::transient("interrupted", format!("{signal} ended it; what is not finished goes on with the next start"))
 }
 
-/// Counts in the ledger, before and after: an attempt that was interrupted may have done some of the work.
-async fn sync(app: &App, import: &ImportName) -> Synced {
+/// What the sync of one import did.
+#[derive(Serialize)]
+pub(super) struct Synced {
+    pub(super) import: String,
+    pub(super) table: String,
+    /// Files whose rows are in the table.
+    pub(super) files: u64,
+    pub(super) rows: u64,
+    pub(super) rows_quarantined: u64,
+    /// Files that do not fit as a whole, and files that cannot be read.
+    pub(super) files_failed: u64,
+    pub(super) files_deferred: u64,
+    #[serde(serialize_with = "as_json")]
+    pub(super) error: Option<Failure>,
+}
+
+fn as_json<S: Serializer>(failure: &Option<Failure>, serializer: S) -> Result<S::Ok, S::Error> {
+    let json = |Failure { class, code, message }: &Failure| json!({ "class": class, "code": code, "message": message });
+    failure.as_ref().map(json).serialize(serializer)
+}
+
+/// Syncs one import. Counted in the ledger, before and after: an attempt that was interrupted may have done some of the
+/// work.
+pub(super) async fn sync(app: &App, import: &ImportName) -> Synced {
     let counts = async || app.ledger().counts(import, app.now()).await.unwrap_or_default();
     let files = |counts: &ImportCounts, state: &str| counts.files.get(state).copied().unwrap_or(0);
     let before = counts().await;
     let result = app.sync(import).await;
     let after = counts().await;
     let more = |state: &str| files(&after, state).saturating_sub(files(&before, state));
+    let spec = app.project().imports.iter().find(|spec| spec.name == *import);
     Synced {
-        ingested: more("ingested"),
+        import: import.to_string(),
+        table: spec.map(|spec| app.destinations().table_location(spec)).unwrap_or_default(),
+        files: more("ingested"),
         rows: after.rows.saturating_sub(before.rows),
-        quarantined: after.rows_quarantined.saturating_sub(before.rows_quarantined),
-        failed: more("failed") + more("quarantined"),
-        deferred: result.as_ref().map_or(0, |summary| summary.files_deferred),
-        failure: result.err(),
+        rows_quarantined: after.rows_quarantined.saturating_sub(before.rows_quarantined),
+        files_failed: more("failed") + more("quarantined"),
+        files_deferred: result.as_ref().map_or(0, |summary| summary.files_deferred),
+        error: result.err(),
     }
 }
 
-fn summarise(app: &App, names: &[ImportName], results: &[Synced]) -> ExitCode {
-    let mut rows =
-        vec![["IMPORT", "FILES", "ROWS", "QUARANTINED", "FAILED", "DEFERRED", "TABLE"].map(str::to_owned).to_vec()];
-    let mut worst: Option<ErrorClass> = None;
-    for (name, synced) in names.iter().zip(results) {
-        let spec = app.project().imports.iter().find(|spec| spec.name == *name);
-        let table = spec.map(|spec| app.destinations().table_location(spec)).unwrap_or_default();
-        if let Some(failure) = &synced.failure {
-            output::error(&format!("{name}: {failure}"));
+/// Tells how the syncs went: a table or, with `json`, a list of one object for each import. Returns the exit code.
+fn summarise(results: &[Synced], json: bool) -> ExitCode {
+    if json {
+        output::document(&json!(results));
+    }
+    for synced in results {
+        if let Some(failure) = &synced.error {
+            output::error(&format!("{}: {failure}", synced.import));
         }
-        worst = worse(worst, class_of(synced));
-        let counts = [synced.ingested, synced.rows, synced.quarantined, synced.failed, synced.deferred];
-        let counts = counts.map(|count| count.to_string());
-        rows.push([vec![name.to_string()], counts.to_vec(), vec![table]].concat());
     }
-    output::table(&rows);
-    if worst == Some(ErrorClass::Data) {
-        output::note("some files failed or do not fit; `s3-connector status` says which and why");
+    if !json {
+        show(results);
     }
-    if results.iter().any(|synced| synced.quarantined > 0) {
-        output::note("some rows do not fit and are in quarantine; `s3-connector quarantine ls` says why");
-    }
+    let worst = results.iter().map(class_of).fold(None, worse);
     worst.map_or(ExitCode::SUCCESS, code_of)
 }
 
+/// A table, and notes on what to look at.
+pub(super) fn show(results: &[Synced]) {
+    let heading = ["IMPORT", "FILES", "ROWS", "QUARANTINED", "FAILED", "DEFERRED", "TABLE"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for synced in results {
+        let counts = [synced.files, synced.rows, synced.rows_quarantined, synced.files_failed, synced.files_deferred];
+        let counts = counts.map(|count| count.to_string());
+        rows.push([vec![synced.import.clone()], counts.to_vec(), vec![synced.table.clone()]].concat());
+    }
+    output::table(&rows);
+    if results.iter().map(class_of).fold(None, worse) == Some(ErrorClass::Data) {
+        output::note("some files failed or do not fit; `s3-connector status` says which and why");
+    }
+    if results.iter().any(|synced| synced.rows_quarantined > 0) {
+        output::note("some rows do not fit and are in quarantine; `s3-connector quarantine ls` says why");
+    }
+}
+
 /// What a sync left undone.
-fn class_of(synced: &Synced) -> Option<ErrorClass> {
-    match &synced.failure {
+pub(super) fn class_of(synced: &Synced) -> Option<ErrorClass> {
+    match &synced.error {
         Some(failure) => Some(failure.class),
-        None if synced.failed > 0 => Some(ErrorClass::Data),
-        None => (synced.deferred > 0).then_some(ErrorClass::Transient),
+        None if synced.files_failed > 0 => Some(ErrorClass::Data),
+        None => (synced.files_deferred > 0).then_some(ErrorClass::Transient),
     }
 }

@@ -38,13 +38,14 @@ pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operati
 }
 
 /// Nobody answers at the API, but somebody has the data directory.
-fn in_use(ended: Ended, project: &Project) -> Ended {
+pub(super) fn in_use(ended: Ended, project: &Project) -> Ended {
     match ended {
         Ended::Failed(mut failure) if failure.code == "data_dir_in_use" => {
             let (data_dir, api) = (project.settings.data_dir.display(), project.settings.listen.api);
             failure.message = format!(
-                "a program uses the data directory {data_dir} and does not answer at {api}: is it frozen or just starting, \
-                 or does it listen elsewhere (listen.api)?"
+                "a program uses the data directory {data_dir} and does not answer at {api}: try again if it is just starting, \
+                 or give its address if it listens elsewhere (listen.api); if it hangs, end it and start it again with \
+                 s3-connector run, which loses nothing"
             );
             Ended::Failed(failure)
         }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use connector_core::error::{ErrorClass, Failure};
+use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::spec::{ConnectionSpec, ImportSpec};
+use connector_datafile::Problems;
 use connector_datafile::suggest::nearest;
 use connector_ledger::LedgerReader;
 
@@ -13,7 +14,7 @@ use super::{ConfigFolder, Ended, output};
 use crate::app::live::Source;
 use crate::app::watch::fingerprint;
 use crate::app::{INSTANCE_SECRET, make_folder};
-use crate::config::{Parts, Project, Surroundings, load, process_variable, read_parts};
+use crate::config::{Parts, Project, Settings, Surroundings, load, load_settings, process_variable, read_parts};
 use crate::private_file;
 
 /// Loads the folder with the environment of this process. Problems and warnings go to standard error.
@@ -23,9 +24,7 @@ pub fn load_project(folder: &ConfigFolder) -> Result<Project, Ended> {
 
 /// Loads the folder with variables from anywhere.
 pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Ended> {
-    let current_dir = current_dir()?;
-    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
-    match load(folder, &around) {
+    match try_load(folder, variable)? {
         Ok(project) => {
             output::diagnostics(&project.warnings);
             Ok(project)
@@ -34,8 +33,8 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             output::diagnostics(&problems.diagnostics);
             let errors = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
             let noun = if errors == 1 { "problem" } else { "problems" };
-            output::error(&format!("{errors} {noun} in the configuration; nothing was started"));
-            Err(Ended::Told(ErrorClass::Config))
+            let message = format!("{errors} {noun} in the configuration; nothing was started");
+            Err(Failure::config("bad_configuration", message).into())
         }
     }
 }
@@ -55,9 +54,26 @@ pub fn with_parts<T>(
 pub fn connection(parts: &Parts, around: &Surroundings<'_>, name: &str) -> Result<ConnectionSpec, Ended> {
     parts.connection(name, around).map_err(|problems| {
         output::diagnostics(&problems.diagnostics);
-        output::error(&format!("the connection {name} cannot be used"));
-        Ended::Told(ErrorClass::Config)
+        Failure::config("bad_connection", format!("the connection {name} cannot be used")).into()
     })
+}
+
+/// The settings of a folder that may be broken, to find the program that runs with it.
+pub fn settings_of(folder: &ConfigFolder) -> Result<Settings, Failure> {
+    let current_dir = current_dir()?;
+    let around =
+        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    Ok(load_settings(&folder.config, &around))
+}
+
+/// Loads the folder and tells nobody of its problems.
+pub fn try_load(
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Result<Project, Problems>, Failure> {
+    let current_dir = current_dir()?;
+    let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    Ok(load(folder, &around))
 }
 
 /// What a running program reads its configuration from, again and again. To be asked for before the configuration is
@@ -89,6 +105,7 @@ pub fn import<'a>(project: &'a Project, name: &str) -> Result<&'a ImportSpec, Fa
     project.imports.iter().find(|spec| spec.name.as_str() == name).ok_or_else(|| {
         let hint = match nearest(name, names()) {
             Some(near) => format!("; did you mean {near}?"),
+            None if project.imports.is_empty() => "; there is none at all".to_owned(),
             None => format!("; there are: {}", names().collect::<Vec<_>>().join(", ")),
         };
         Failure::config("unknown_data_source", format!("there is no data source {name} with an import{hint}"))

@@ -21,10 +21,14 @@ use serde_json::json;
 use super::{ConfigFolder, Ended, VerbResult, output, project, runtime};
 use crate::config::Project;
 use crate::destination::Destinations;
-use crate::quarantine::{ExportFormat, Exporter, Group, Groups};
+use crate::quarantine::{ExportFormat, Exporter, Group, Groups, row_json};
 
 /// Show, search, export and replay the rows that do not fit.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  s3-connector quarantine ls
+  s3-connector quarantine replay orders --yes")]
 pub struct Quarantine {
     #[command(subcommand)]
     verb: Verb,
@@ -72,7 +76,7 @@ struct Show {
     /// Rows shown at most
     #[arg(long, default_value_t = 10)]
     limit: usize,
-    /// Print JSON, one object a line
+    /// Print JSON: a list of rows
     #[arg(long)]
     json: bool,
 }
@@ -95,6 +99,9 @@ struct Export {
     /// The file to write; standard output if left out
     #[arg(long, short)]
     output: Option<PathBuf>,
+    /// Print JSON: what was written. Not for rows on standard output, which --format ndjson writes as JSON
+    #[arg(long, requires = "output")]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -226,15 +233,22 @@ impl Show {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
         let filter = QuarantineFilter::from(self.filter);
-        let (mut left, mut there) = (self.limit, There::default());
+        let (mut left, mut there, mut all) = (self.limit, There::default(), Vec::new());
         read_rows(&project, spec, |row| {
             if left > 0 && filter.admits(&row) {
                 left -= 1;
-                show_row(&row, self.json)?;
+                if self.json {
+                    all.push(row_json(&row));
+                } else {
+                    show_row(&row);
+                }
             }
             there.add(&row);
             Ok(left > 0)
         })?;
+        if self.json {
+            output::document(&serde_json::Value::Array(all));
+        }
         if left == self.limit && self.limit > 0 {
             there.tell(spec);
         }
@@ -281,11 +295,7 @@ impl There {
     }
 }
 
-fn show_row(row: &QuarantinedRow, json: bool) -> Result<(), Ended> {
-    if json {
-        let mut exporter = Exporter::new(ExportFormat::Ndjson, std::io::stdout());
-        return exporter.write(row).or_else(|error| broken_pipe_is_fine(&error));
-    }
+fn show_row(row: &QuarantinedRow) {
     // People count from 1; a header is no row.
     output::line(format!("row {} of {}, batch {}", row.row + 1, shown(&row.key), row.batch));
     for (_, message) in &row.errors {
@@ -299,7 +309,6 @@ fn show_row(row: &QuarantinedRow, json: bool) -> Result<(), Ended> {
             output::line(format!("  values: {}", texts.join(", ")));
         }
     }
-    Ok(())
 }
 
 /// A text of up to 2,000 characters with nothing in it that a terminal would act upon.
@@ -331,7 +340,11 @@ impl Export {
             Ok(true)
         })?;
         exporter.finish().or_else(|error| broken_pipe_is_fine(&error))?;
-        output::note(format!("{} of {}", output::count(rows, "row"), spec.name));
+        if let Some(path) = self.output.filter(|_| self.json) {
+            output::document(&json!({ "datasource": spec.name, "file": path.display().to_string(), "rows": rows }));
+        } else {
+            output::note(format!("{} of {}", output::count(rows, "row"), spec.name));
+        }
         if rows == 0 {
             there.tell(spec);
         }

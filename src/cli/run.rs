@@ -23,13 +23,19 @@ use crate::logging;
 Examples:
   s3-connector run
   s3-connector run --config /etc/s3-connector
-  s3-connector run --once          everything that is new, without a cap; for cron")]
+  s3-connector run --once          everything that is new, without a cap; for cron
+  s3-connector run --once --json
+
+Without --once there is no --json: the log tells what happens, and with log.format = \"json\" as one JSON object a line.")]
 pub struct Run {
     #[command(flatten)]
     folder: ConfigFolder,
     /// Import everything that is new, once, and end; the exit code says how it went
     #[arg(long)]
     once: bool,
+    /// Print JSON: one object for each import
+    #[arg(long, requires = "once")]
+    json: bool,
 }
 
 impl Run {
@@ -38,7 +44,7 @@ impl Run {
         let project = project::load_project(&self.folder)?;
         logging::start(&project.settings.log);
         if self.once {
-            runtime::block_on(|io| once::run(project, io))
+            runtime::block_on(|io| once::run(project, io, self.json))
         } else {
             runtime::block_on(|io| daemon(project, source, io))
         }

@@ -9,8 +9,9 @@ use connector_core::ids::ImportName;
 use connector_core::ports::{ImportRecord, Ledger, Reread};
 use connector_core::status::{ImportState, StateReason};
 use connector_ledger::{LedgerReader, SqliteLedger};
+use serde_json::{Value, json};
 
-use super::{ConfigFolder, VerbResult, output, project, running, runtime};
+use super::{ConfigFolder, VerbResult, operation, output, project, running, runtime};
 use crate::config::Project;
 
 /// Say whether an import is paused, and why; pause and resume it.
@@ -28,10 +29,13 @@ pub struct Scheduling {
 #[derive(Subcommand)]
 enum Verb {
     /// Say whether the import runs, is paused or is stopped, and why
+    #[command(after_help = "Examples:\n  s3-connector datasource scheduling state orders")]
     State(Named),
     /// Claim no more files until it is resumed; survives a restart
+    #[command(after_help = "Examples:\n  s3-connector datasource scheduling pause orders")]
     Pause(Named),
     /// Go on. After the guard has paused the import, its next batch is taken as it is
+    #[command(after_help = "Examples:\n  s3-connector datasource scheduling resume orders")]
     Resume(Named),
 }
 
@@ -41,6 +45,9 @@ struct Named {
     folder: ConfigFolder,
     /// The data source
     datasource: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Scheduling {
@@ -68,19 +75,21 @@ impl Named {
         let project = project::load_project(&self.folder)?;
         let name = &project::import(&project, &self.datasource)?.name;
         let (state, reason) = match running::find(&project) {
-            Some(running) => {
-                let imports = running.status.as_array().into_iter().flatten();
-                let found = imports.into_iter().find(|import| import["import"] == name.as_str());
-                let text = |pointer: &str| found.and_then(|import| import.pointer(pointer)?.as_str());
-                (text("/state").unwrap_or("Stopped").to_owned(), text("/reason/message").map(str::to_owned))
-            }
+            Some(running) => match running.import(name.as_str()) {
+                Some(import) => (import["state"].as_str().unwrap_or_default().to_owned(), import["reason"].clone()),
+                None => ("Stopped".to_owned(), unknown_to_the_program()),
+            },
             None => {
                 let record = recorded(&project, name)?;
                 let (state, reason) = offline_state(record.as_ref());
-                (state.to_string(), reason.map(|reason| reason.message))
+                (state.to_string(), json!(reason))
             }
         };
-        let why = match (&*state, reason) {
+        if self.json {
+            output::document(&json!({ "import": name, "state": state, "reason": reason }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let why = match (&*state, reason["message"].as_str()) {
             (_, Some(reason)) => format!(": {reason}"),
             ("Paused", None) => format!(": by hand; s3-connector datasource scheduling resume {name} goes on"),
             ("Stopped", None) => ": no program runs; s3-connector run starts one".to_owned(),
@@ -96,8 +105,14 @@ impl Named {
         let record = recorded(&project, name)?;
         let running = running::find(&project);
         match &running {
-            Some(running) => running.command(name.as_str(), if paused { "pause" } else { "resume" })?,
-            None => write(&project, name, record.as_ref(), paused)?,
+            Some(running) => running.command(name.as_str(), if paused { "pause" } else { "resume" }).map(drop)?,
+            None => {
+                write(&project, name, record.as_ref(), paused).map_err(|ended| operation::in_use(ended, &project))?
+            }
+        }
+        if self.json {
+            output::document(&json!({ "import": name, "paused": paused, "running": running.is_some() }));
+            return Ok(ExitCode::SUCCESS);
         }
         let by_guard = record.is_some_and(|record| record.paused && record.guard_reason.is_some());
         let next = match (paused, running.is_some()) {
@@ -109,6 +124,13 @@ impl Named {
         output::line(format!("{name}: {}{next}", if paused { "paused" } else { "resumed" }));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Why an import of the configuration is none of the running program's.
+pub(super) fn unknown_to_the_program() -> Value {
+    let message = "the running program does not know it: its configuration is older than the files here; s3-connector push \
+                   has it read them, or says why it refuses them";
+    json!({ "code": "unknown_import", "message": message })
 }
 
 /// What the ledger knows of an import; `None` if it never ran.

@@ -4,14 +4,20 @@
 //! |---|---|
 //! | [`settings`] | `s3-connector.toml` and the environment variables that override it |
 //! | [`project`] | the whole folder: settings, connections and data sources, checked against each other |
+//! | [`folder`] | which folder that is, if nobody says |
+//! | [`notes`] | what a data source asks for and a Delta table cannot do |
 //! | [`destination`] | where tables are: a folder, or a bucket with the connection that writes there |
+//! | [`reference`] | what there is to say of every key of the settings |
 //! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!
 //! Relative paths in the settings start from the current directory of the process, not from the configuration
 //! folder: the data directory belongs to where the program runs, and a configuration folder may be read-only.
 
 pub mod destination;
+pub mod folder;
+pub mod notes;
 pub mod project;
+pub mod reference;
 pub mod settings;
 mod toml;
 mod units;
@@ -22,7 +28,7 @@ use connector_core::error::Failure;
 use connector_core::secret::Secret;
 
 pub use destination::BucketDestination;
-pub use project::{Parts, Project, load, read_parts};
+pub use project::{Parts, Project, load, load_settings, read_parts};
 pub use settings::Settings;
 
 /// What the configuration is read in: everything that is not in its files. Injected, so that tests need no process.

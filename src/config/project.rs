@@ -18,6 +18,7 @@ use connector_datafile::{
 use sha2::{Digest, Sha256};
 
 use super::Surroundings;
+use super::notes::{self, Note};
 use super::settings::{self, Settings};
 
 /// The name of the settings file.
@@ -34,10 +35,13 @@ pub struct Project {
     /// The connection that writes the tables, if they are in a bucket.
     pub writer: Option<ConnectionSpec>,
     pub warnings: Vec<Diagnostic>,
+    /// What each data source asks for and a Delta table cannot do, by its name; those without are left out.
+    pub notes: BTreeMap<String, Vec<Note>>,
 }
 
 /// Loads a configuration folder: `s3-connector.toml` (may be absent: then all defaults hold),
-/// `connections/**/*.connection` and `datasources/**/*.datasource`. Hidden files and folders are left out.
+/// `connections/**/*.connection` and `datasources/**/*.datasource`, and those that lie in the folder itself. Hidden files
+/// and folders are left out.
 ///
 /// # Errors
 /// All problems of all files at once, warnings among them.
@@ -45,7 +49,8 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     let mut loader = Loader { around, diagnostics: Vec::new() };
     if !folder.is_dir() {
         let message = format!("there is no configuration folder {}", folder.display());
-        let hint = "the default is config/ in the current directory; name another one on the command line";
+        let hint = "the default is config/ in the current directory, or that directory itself if it holds .connection \
+                    and .datasource files; name another one with --config";
         return Err(Problems { diagnostics: vec![Diagnostic::error("missing_folder", message).hint(hint)] });
     }
     let settings = loader.settings(&folder.join(SETTINGS_FILE));
@@ -66,14 +71,22 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.check_references(&connections, &datasources);
     loader.check_regions(&connections, &settings);
     if datasources.is_empty() {
-        let message = format!("there is no data source in {}", shown(&folder.join("datasources")));
+        let message = format!("there is no data source in {}", shown(folder));
         let diagnostic = Diagnostic::warning("no_data_source", message);
         loader.diagnostics.push(diagnostic.hint("a data source is a file such as datasources/orders.datasource"));
     }
     loader.check_destination(&connections, &settings);
     let imports = loader.imports(&settings, &connections, &datasources);
     let writer = loader.writer(&settings, &connections, &imports);
-    loader.finish(settings, imports, writer)
+    let notes =
+        datasources.iter().map(|found| (found.name.clone(), notes::of(found))).filter(|(_, all)| !all.is_empty());
+    loader.finish(settings, imports, writer, notes.collect())
+}
+
+/// The settings alone, as far as they can be read, whatever may be wrong with them or with the other files. For finding
+/// the program that runs with this folder; good for nothing else.
+pub fn load_settings(folder: &Path, around: &Surroundings<'_>) -> Settings {
+    Loader { around, diagnostics: Vec::new() }.settings(&folder.join(SETTINGS_FILE))
 }
 
 /// The files of a configuration folder one by one, whatever is wrong with others: for those who make new files, or list
@@ -160,6 +173,7 @@ impl Loader<'_> {
         settings: Settings,
         imports: Vec<ImportSpec>,
         writer: Option<ConnectionSpec>,
+        notes: BTreeMap<String, Vec<Note>>,
     ) -> Result<Project, Problems> {
         let place = |diagnostic: &Diagnostic| {
             diagnostic.place.as_ref().map(|place| (place.file.name().to_owned(), place.span.start))
@@ -168,7 +182,7 @@ impl Loader<'_> {
         if self.has_errors() {
             return Err(Problems { diagnostics: self.diagnostics });
         }
-        Ok(Project { settings, imports, writer, warnings: self.diagnostics })
+        Ok(Project { settings, imports, writer, warnings: self.diagnostics, notes })
     }
 
     fn settings(&mut self, path: &Path) -> Settings {
@@ -195,9 +209,12 @@ impl Loader<'_> {
         }
     }
 
-    /// The files of one kind below a folder, by path.
+    /// The files of one kind below a folder, and those that lie beside it, by path.
     fn files(&mut self, folder: &Path, suffix: &str) -> Vec<SourceFile> {
         let mut paths = Vec::new();
+        if let Some(root) = folder.parent() {
+            self.walk(root, suffix, MAX_DEPTH, &mut paths);
+        }
         if folder.is_dir() {
             self.walk(folder, suffix, 0, &mut paths);
         }
@@ -366,7 +383,8 @@ fn import_spec(
         name: ImportName::new(&datasource.name),
         connection,
         uri: import.uri.value.clone(),
-        schedule: import.schedule,
+        exclude: import.exclude.iter().map(|pattern| pattern.value.clone()).collect(),
+        schedule: import.schedule.clone(),
         format: import.format,
         from_timestamp: import.from_timestamp.as_ref().map(|time| time.value),
         max_files: import.max_files.as_ref().map_or(settings.limits.files_per_tick, |number| number.value),
@@ -447,7 +465,9 @@ pub fn derive_external_id(secret: &Secret, connection: &str) -> String {
 }
 
 /// A path as people read it.
+/// A path as messages name it.
 fn shown(path: &Path) -> String {
+    let path = path.strip_prefix(".").ok().filter(|rest| rest.components().next().is_some()).unwrap_or(path);
     path.display().to_string().replace('\\', "/")
 }
 

@@ -43,7 +43,7 @@ fn the_shipped_configuration_loads_without_a_warning() {
     let [orders, page_views] = project.imports.as_slice() else { panic!("two imports") };
     assert_eq!((orders.name.as_str(), page_views.name.as_str()), ("orders", "page_views"));
     assert_eq!((orders.format, page_views.format), (Some(Format::Csv), Some(Format::Parquet)));
-    assert_eq!((orders.schedule, orders.max_files), (Schedule::Auto, 5));
+    assert_eq!((orders.schedule.clone(), orders.max_files), (Schedule::Auto, 5));
     let columns: Vec<String> = orders.columns.iter().flatten().map(|c| format!("{} {}", c.name, c.ty)).collect();
     assert_eq!(
         columns,
@@ -146,7 +146,7 @@ fn settings_flow_into_the_imports() {
     .expect("loads");
     let [a, b] = project.imports.as_slice() else { panic!("two imports") };
     assert_eq!((a.max_files, b.max_files), (3, 7));
-    assert_eq!((a.tick, a.schedule, a.format), (std::time::Duration::from_secs(2), Schedule::OnDemand, None));
+    assert_eq!((a.tick, a.schedule.clone(), a.format), (std::time::Duration::from_secs(2), Schedule::OnDemand, None));
     assert_eq!(a.connection, b.connection);
     assert_eq!((a.connection.name.as_str(), a.connection.region.as_str()), ("my_shop", "eu-west-1"));
     assert_eq!(a.connection.sts_endpoint.as_deref(), Some("http://sts:1"));
@@ -265,6 +265,19 @@ fn a_folder_or_file_that_cannot_be_read_is_a_problem_and_hidden_ones_are_left_ou
     std::fs::write(path.path().join("datasources/b.datasource"), [0xff, 0xfe]).expect("writes");
     let unreadable = load_with(path.path(), &|_: &str| None).expect_err("not UTF-8");
     assert_eq!(codes(&unreadable.diagnostics), ["unreadable_file", "no_import"]);
+}
+
+#[test]
+fn datafiles_may_lie_in_the_folder_itself() {
+    let of = |files: &[(&str, &str)]| load_files(files).map(|project| project.imports.len());
+    let flat = [("shop.connection", ROLE), ("a.datasource", IMPORT)];
+    assert_eq!(of(&flat).expect("loads"), 1);
+    let mixed = [("shop.connection", ROLE), ("a.datasource", IMPORT), ("datasources/b.datasource", IMPORT)];
+    assert_eq!(of(&mixed).expect("loads"), 2);
+    let elsewhere = [("shop.connection", ROLE), ("old/a.datasource", IMPORT), ("connections/b.datasource", IMPORT)];
+    assert_eq!(of(&elsewhere).expect("loads"), 0, "other folders are not looked into");
+    let twice = [("shop.connection", ROLE), ("a.datasource", IMPORT), ("datasources/a.datasource", IMPORT)];
+    assert_eq!(codes(&of(&twice).expect_err("refused").diagnostics), ["duplicate_name"]);
 }
 
 #[test]

@@ -80,7 +80,8 @@ pub enum LogFormat {
     Json,
 }
 
-const KEYS: &Keys = &[
+/// Every key that is read. [`super::reference`] says what each of them does.
+pub(super) const KEYS: &Keys = &[
     ("", "data_dir"),
     ("listen", "metrics"),
     ("listen", "api"),

@@ -6,6 +6,7 @@
 //! | `GET /api/v1/imports/{name}` | 200, one import; 404 |
 //! | `GET /api/v1/imports/{name}/history` | 200, a page of batches, newest first; parameters `limit` (20, at most 1,000), `before`, `files`, `outcome` |
 //! | `GET /api/v1/imports/{name}/schema` | 200, the versions of the schema, oldest first |
+//! | `GET /api/v1/imports/{name}/syncs/{id}` | 200, how far a sync is, by the `sync` of its 202; 404 |
 //! | `GET /api/v1/config` | 200, when the configuration was taken, and why a later one was not |
 //! | `POST /api/v1/reload` | 200, what has changed; 409 with all problems if the configuration is refused; parameters `accept` (names), `dry_run` |
 //! | `POST /api/v1/purge` | 200, tables that were removed; 409 while the data source is configured; parameter `import` |
@@ -51,6 +52,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/api/v1/imports/{name}").route(web::get().to(import)))
         .service(get("/api/v1/imports/{name}/history").route(web::get().to(history)))
         .service(get("/api/v1/imports/{name}/schema").route(web::get().to(schema)))
+        .service(get("/api/v1/imports/{name}/syncs/{id}").route(web::get().to(sync_state)))
         .service(post("/api/v1/imports/{name}/{command}").route(web::post().to(command)));
 }
 
@@ -152,8 +154,23 @@ async fn command(
     if !parameters.is_empty() {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "unknown_parameter", "the command takes no parameters"));
     }
-    answer::within(CONTROL_TIMEOUT, command.run(&**control, &import)).await??;
-    Ok(answer::json(StatusCode::ACCEPTED, &json!({ "import": import, "command": name, "accepted": true })))
+    let sync = answer::within(CONTROL_TIMEOUT, command.run(&**control, &import)).await??;
+    let mut accepted = json!({ "import": import, "command": name, "accepted": true });
+    if let Some(id) = sync {
+        accepted["sync"] = json!(id);
+    }
+    Ok(answer::json(StatusCode::ACCEPTED, &accepted))
+}
+
+async fn sync_state(control: Data<dyn Control>, path: Path<(String, String)>) -> Result<HttpResponse, Refusal> {
+    let (import, id) = path.into_inner();
+    let found = answer::within(CONTROL_TIMEOUT, control.sync_state(&import, &id)).await??;
+    let unknown = || {
+        let message =
+            "this program was not asked for that sync: it may have been started anew since; the history tells";
+        Refusal::new(StatusCode::NOT_FOUND, "unknown_sync", message)
+    };
+    Ok(answer::json(StatusCode::OK, &found.ok_or_else(unknown)?))
 }
 
 impl Command {
@@ -170,11 +187,12 @@ impl Command {
         }
     }
 
-    async fn run(self, control: &dyn Control, import: &str) -> Result<(), ControlError> {
+    /// The id of the sync, if it is one.
+    async fn run(self, control: &dyn Control, import: &str) -> Result<Option<String>, ControlError> {
         match self {
-            Self::Pause => control.pause(import).await,
-            Self::Resume => control.resume(import).await,
-            Self::Sync => control.sync(import).await,
+            Self::Pause => control.pause(import).await.map(|()| None),
+            Self::Resume => control.resume(import).await.map(|()| None),
+            Self::Sync => control.sync(import).await.map(Some),
         }
     }
 }

@@ -45,8 +45,13 @@ pub trait Control: Send + Sync + 'static {
     /// Carries an operation out and answers with its summary. Takes as long as that takes.
     async fn operate(&self, import: &str, operation: Operation) -> Result<Value, ControlError>;
 
-    /// Scans now and ingests everything new, without the throttle.
-    async fn sync(&self, import: &str) -> Result<(), ControlError>;
+    /// Scans now and ingests everything new, without the throttle. Answers with the id of the sync, for
+    /// [`Control::sync_state`].
+    async fn sync(&self, import: &str) -> Result<String, ControlError>;
+
+    /// How far a sync is that was asked for: `{"id", "import", "state": "running" | "done" | "failed", "summary", "error"}`;
+    /// `None` if this process was not asked for it.
+    async fn sync_state(&self, import: &str, id: &str) -> Result<Option<Value>, ControlError>;
 
     /// Reads the configuration anew and goes over to it, or says with `dry_run` what that would change. `accept` names
     /// data sources that are meant to be what they are now. Answers once it is taken; imports start after that.

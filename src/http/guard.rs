@@ -2,7 +2,7 @@
 //!
 //! Every request must name us in its `Host`: a page of a foreign site that made its name resolve to this machine (DNS
 //! rebinding) is refused, whatever it asks. Every unsafe request must also carry the token, and a JSON content type,
-//! which a form on a foreign page cannot send. No response allows another origin.
+//! which a form on a foreign page cannot send, and may name no other origin than ours. No response allows another one.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use actix_web::http::uri::Authority;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -88,8 +88,25 @@ fn check(gate: &Gate, request: &ServiceRequest) -> Result<(), Refusal> {
     if request.method().is_safe() {
         return Ok(());
     }
+    check_origin(request.headers())?;
     check_token(gate, request.headers())?;
     check_content_type(request.headers())
+}
+
+/// A browser says which page asks. One of another origin is refused whatever else it knows, another port of this machine
+/// included; programs say nothing of it.
+fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+    if !headers.contains_key(ORIGIN) {
+        return Ok(());
+    }
+    let origin = only(headers, ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    // It has been found to be ours.
+    let host = only(headers, HOST).unwrap_or_default();
+    if origin.is_some_and(|origin| !host.is_empty() && origin.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    let message = "a page of another origin asks: only programs, and pages of this API itself, may change something";
+    Err(Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message))
 }
 
 fn check_host(gate: &Gate, request: &ServiceRequest) -> Result<(), Refusal> {

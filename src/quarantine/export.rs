@@ -55,7 +55,7 @@ impl<W: Write> Exporter<W> {
                 writer.write_record(cells.map(|cell| harmless(&cell)))?;
             }
             Output::Ndjson(output) => {
-                serde_json::to_writer(&mut *output, &as_json(row))?;
+                serde_json::to_writer(&mut *output, &row_json(row))?;
                 output.write_all(b"\n")?;
             }
         }
@@ -101,7 +101,8 @@ fn harmless(cell: &str) -> String {
     }
 }
 
-pub(super) fn as_json(row: &QuarantinedRow) -> Value {
+/// A row as one JSON object, every value as it is.
+pub fn row_json(row: &QuarantinedRow) -> Value {
     let (columns, errors): (Vec<&str>, Vec<&str>) =
         row.errors.iter().map(|(column, message)| (column.as_str(), message.as_str())).unzip();
     let texts: Map<String, Value> =

@@ -3,5 +3,5 @@
 mod export;
 mod groups;
 
-pub use export::{ExportFormat, Exporter};
+pub use export::{ExportFormat, Exporter, row_json};
 pub use groups::{Group, Groups};

@@ -9,7 +9,7 @@
 //! | `section.key`, `S3_CONNECTOR_*`, `IMPORT_*`, `S3_*`, `ENGINE*` | settings and directives |
 //! | exit codes, metrics, states, error codes | help text, catalogue, source |
 
-mod markdown;
+pub mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;

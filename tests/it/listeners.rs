@@ -1,6 +1,7 @@
 //! The two HTTP listeners over real sockets, and the exporter behind them.
 
 mod client;
+mod foreign;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -85,8 +86,12 @@ impl Control for Panel {
         Ok(json!({ "done": true }))
     }
 
-    async fn sync(&self, import: &str) -> Result<(), ControlError> {
-        self.command("sync", import)
+    async fn sync(&self, import: &str) -> Result<String, ControlError> {
+        self.command("sync", import).map(|()| "an-id".to_owned())
+    }
+
+    async fn sync_state(&self, import: &str, id: &str) -> Result<Option<Value>, ControlError> {
+        Ok((id == "an-id").then(|| json!({ "id": id, "import": import, "state": "done" })))
     }
 
     async fn reload(&self, accept: &[String], dry_run: bool) -> Result<Value, ControlError> {
@@ -116,7 +121,7 @@ fn status(name: &str, state: ImportState) -> ImportStatus {
         import: ImportName::new(name),
         connection: "lake".to_owned(),
         uri: format!("s3://bucket/{name}/*.csv"),
-        schedule: "@auto",
+        schedule: "@auto".to_owned(),
         state,
         reason: None,
         generation: Generation(1),

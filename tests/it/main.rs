@@ -11,6 +11,8 @@ mod changing_objects;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod config_errors;
 #[cfg(test)]
 mod counts;
@@ -56,11 +58,17 @@ mod memory;
 #[cfg(test)]
 mod mending;
 #[cfg(test)]
+mod patterns;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod power_loss;
 #[cfg(test)]
 mod quarantine;
+#[cfg(test)]
+mod reference;
 mod reload;
 #[cfg(test)]
 mod revisions;

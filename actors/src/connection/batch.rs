@@ -179,7 +179,7 @@ impl ConnectionActor {
         let chosen = self.open.as_ref().is_some_and(|open| open.kind == BatchKind::Replay);
         for object in self.unread_files() {
             let message = if !chosen && !self.spec.selects(&object.key, object.last_modified) {
-                "IMPORT_BUCKET_URI or IMPORT_FROM_TIMESTAMP keeps it out since it was listed"
+                "IMPORT_BUCKET_URI, IMPORT_EXCLUDE or IMPORT_FROM_TIMESTAMP keeps it out since it was listed"
             } else if self.spec.format_of(&object.key).is_none() {
                 "neither IMPORT_FORMAT nor the key's suffix tells its format"
             } else {

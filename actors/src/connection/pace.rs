@@ -109,6 +109,7 @@ impl ConnectionActor {
                         actor.follow(steps, ctx);
                     });
                 }
+                Step::ArmCron { number } => self.arm_cron(number, ctx),
                 Step::EndSync => {
                     let summary = self.syncs.summary;
                     self.syncs.end(&Ok(summary));

@@ -15,7 +15,7 @@ use super::parquet_source::{MAGIC, footer_only};
 use super::sample::{Head, TextSample};
 
 /// Suffixes of keys that promise compressed text.
-const PACKED_SUFFIXES: [&str; 4] = [".gz", ".gzip", ".zst", ".zstd"];
+pub(super) const PACKED_SUFFIXES: [&str; 4] = [".gz", ".gzip", ".zst", ".zstd"];
 
 /// As much of a file as it takes to know its columns.
 pub(super) enum Content {

@@ -23,7 +23,7 @@ const PART_BYTES: u64 = 4 << 20;
 /// The smallest part.
 const MIN_PART_BYTES: u64 = 64 << 10;
 /// Bytes of a file's end that are fetched to look at its footer alone; most footers are smaller.
-const TAIL_BYTES: u64 = 256 << 10;
+pub(super) const TAIL_BYTES: u64 = 256 << 10;
 /// Bytes of a file's beginning that show what it is.
 const HEAD_BYTES: u64 = 64;
 
@@ -31,6 +31,11 @@ const HEAD_BYTES: u64 = 64;
 /// beside it.
 pub(super) fn fits_memory(size: u64, largest_request: u64) -> bool {
     size <= largest_request / 4
+}
+
+/// Bytes of one part of a file that is not.
+pub(super) fn part_bytes(largest_request: u64) -> u64 {
+    (largest_request / 4).clamp(MIN_PART_BYTES, PART_BYTES)
 }
 
 /// The whole file. What is held in memory is covered by the credit.
@@ -52,7 +57,7 @@ async fn in_memory(reader: &Reader) -> Result<(ParquetSource, Option<Credit>), F
 /// The whole object in an unlinked file.
 pub(super) async fn spool(reader: &Reader) -> Result<Arc<File>, Failure> {
     let mut spool = open_spool(reader).await?;
-    let length = (reader.world.credit.largest_request() / 4).clamp(MIN_PART_BYTES, PART_BYTES);
+    let length = part_bytes(reader.world.credit.largest_request());
     let mut incoming = reader.parts(move || PartSize { bytes: length, cost: length });
     let mut offset = 0;
     while let Some(Part { bytes, credit }) = incoming.try_next().await? {

@@ -131,6 +131,7 @@ impl Bench {
                 requester_pays: false,
             },
             uri: BucketUri::parse("s3://bucket").expect("parses"),
+            exclude: Vec::new(),
             schedule,
             format: None,
             from_timestamp: None,

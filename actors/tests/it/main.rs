@@ -2,6 +2,7 @@
 
 mod clock;
 mod compressed;
+mod cron;
 mod doubles;
 mod evolving;
 mod marks;

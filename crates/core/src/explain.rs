@@ -51,6 +51,8 @@ pub enum Verdict {
     OtherBucket,
     /// IMPORT_BUCKET_URI does not match the key.
     NotMatched,
+    /// IMPORT_EXCLUDE matches the key.
+    Excluded,
     /// Older than IMPORT_FROM_TIMESTAMP.
     TooOld,
     DirectoryMarker,
@@ -217,6 +219,10 @@ fn excluded(inquiry: &Inquiry<'_>, last_modified: Timestamp) -> Option<Said> {
     if !spec.uri.matches(inquiry.key) {
         let because = format!("its key does not match IMPORT_BUCKET_URI {}", spec.uri.as_str());
         return Some(Said::new(Verdict::NotMatched, because, never));
+    }
+    if let Some(pattern) = spec.excluded_by(inquiry.key) {
+        let because = format!("its key matches {} of IMPORT_EXCLUDE", pattern.as_str());
+        return Some(Said::new(Verdict::Excluded, because, never));
     }
     match spec.from_timestamp {
         Some(from) if last_modified < from => {

@@ -6,7 +6,8 @@
 //! | module | what it decides |
 //! |---|---|
 //! | [`ids`], [`object`] | what identifies an import, a batch and an object version |
-//! | [`uri`] | which keys a bucket URI matches, and which literal prefix to list |
+//! | [`uri`] | which keys a bucket URI or an exclusion matches, and which literal prefix to list |
+//! | [`schedule`] | when an import works by itself; cron expressions |
 //! | [`types`], [`schema`], [`expr`] | column types and what stands for them elsewhere, table schemas, expressions |
 //! | [`spelling`] | which texts are dates and times |
 //! | [`csv`] | how CSV files are written: configured, found out, fixed |
@@ -18,6 +19,7 @@
 //! | [`claim`] | how many files one tick may take, and in which order |
 //! | [`commit`] | the commit protocol as a state machine, with recovery |
 //! | [`revision`] | batches that move or remove rows which are there: replay, rollback, expiry; accounting |
+//! | [`plan`] | what the next sync would read, and what that costs |
 //! | [`audit`] | whether every row is in the tables exactly once, and what the bucket says |
 //! | [`backoff`], [`restart`], [`credit`] | waiting times; what follows the end of a generation; who may hold memory |
 //! | [`error`] | error classes by remedy |
@@ -47,6 +49,7 @@ pub mod object;
 pub mod origin;
 pub mod outcome;
 pub mod pace;
+pub mod plan;
 pub mod ports;
 pub mod preparation;
 pub mod quarantine;
@@ -54,6 +57,7 @@ pub mod remedy;
 pub mod reread;
 pub mod restart;
 pub mod revision;
+pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod spec;

@@ -6,6 +6,9 @@
 //! one meanwhile gets a fresh scan as well. A failed listing backs off, while what the ledger has is claimed all the
 //! same. A paused import neither scans nor claims.
 //!
+//! A cron expression asks for an on-demand sync at its times. One that comes while a sync runs, or during a pause, is not
+//! made up; one whose listing fails is tried again after the backoff.
+//!
 //! Times are durations since any fixed moment.
 
 use std::time::Duration;
@@ -29,6 +32,8 @@ pub enum Step {
     ClaimAll,
     /// Call [`Pace::tick`] with this number after this wait. A newer number replaces an older one.
     ArmTick { number: u64, wait: Duration },
+    /// Call [`Pace::tick`] with this number at the next time of the cron expression. A newer number replaces an older one.
+    ArmCron { number: u64 },
     /// Nothing is left that a sync could claim: tell who waits for it.
     EndSync,
 }
@@ -54,6 +59,8 @@ pub struct Pace {
     tick_due: bool,
     armed: u64,
     sync: SyncPhase,
+    /// A cron time has come, and no listing was completed since.
+    by_cron: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +90,7 @@ impl Pace {
             tick_due: false,
             armed: 0,
             sync: SyncPhase::None,
+            by_cron: false,
         }
     }
 
@@ -130,6 +138,9 @@ impl Pace {
         if number != self.armed || self.paused || self.draining {
             return Vec::new();
         }
+        if self.schedule.cron().is_some() {
+            return self.cron_time();
+        }
         let mut steps = vec![self.arm(self.tick)];
         if (self.idle || self.occupied) && !self.claiming && self.sync == SyncPhase::None {
             self.tick_due = true;
@@ -143,6 +154,21 @@ impl Pace {
         steps
     }
 
+    /// It is time for a sync. One that goes on already is enough.
+    fn cron_time(&mut self) -> Vec<Step> {
+        let mut steps = vec![self.arm_cron()];
+        if self.sync == SyncPhase::None {
+            self.by_cron = true;
+            steps.extend(self.sync());
+        }
+        steps
+    }
+
+    fn arm_cron(&mut self) -> Step {
+        self.armed += 1;
+        Step::ArmCron { number: self.armed }
+    }
+
     /// The first scan has had its time.
     pub fn grace_over(&mut self) -> Vec<Step> {
         self.may_claim = true;
@@ -154,6 +180,7 @@ impl Pace {
         self.list_backoff.reset();
         self.scan_not_before = None;
         self.may_claim = true;
+        self.by_cron = false;
         if self.sync == SyncPhase::Scanning {
             self.sync = SyncPhase::Claiming;
         }
@@ -163,9 +190,14 @@ impl Pace {
     /// A listing failed for now. Whoever waits for a sync has to be told: it is over. `random` is in `0.0..1.0`.
     pub fn scan_failed(&mut self, now: Duration, random: f64) -> Vec<Step> {
         self.scanning = false;
-        self.scan_not_before = Some(now + self.list_backoff.next_wait(random));
+        let wait = self.list_backoff.next_wait(random);
+        self.scan_not_before = Some(now + wait);
         self.sync = SyncPhase::None;
-        self.proceed()
+        let mut steps = self.proceed();
+        if self.by_cron && !self.paused && !self.draining {
+            steps.push(self.arm(wait));
+        }
+        steps
     }
 
     /// A claim was answered: with a batch or without, and when the tick ends, if it was throttled. `free_left`: the same
@@ -198,6 +230,7 @@ impl Pace {
     pub fn pause(&mut self) {
         self.paused = true;
         self.sync = SyncPhase::None;
+        self.by_cron = false;
     }
 
     pub fn resume(&mut self, now: Duration) -> Vec<Step> {
@@ -216,9 +249,13 @@ impl Pace {
 
     fn start_ticking(&mut self, now: Duration) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.schedule == Schedule::Auto && !self.paused {
-            self.armed += 1;
-            steps.extend(self.tick(self.armed, now));
+        match self.schedule {
+            Schedule::Auto if !self.paused => {
+                self.armed += 1;
+                steps.extend(self.tick(self.armed, now));
+            }
+            Schedule::Cron(_) if !self.paused => steps.push(self.arm_cron()),
+            _ => {}
         }
         if self.sync != SyncPhase::None {
             steps.extend(self.proceed());

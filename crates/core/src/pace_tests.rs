@@ -175,7 +175,7 @@ fn random_traffic_never_starts_two_things_at_once_and_never_falls_asleep() {
                         assert!(!open && !paused, "seed {seed}: claimed while a batch is open or paused");
                         assert!(!std::mem::replace(&mut claiming, true), "seed {seed}: two claims");
                     }
-                    Step::ArmTick { number, .. } => newest = number,
+                    Step::ArmTick { number, .. } | Step::ArmCron { number } => newest = number,
                     Step::EndSync => {}
                 }
             }
@@ -221,4 +221,50 @@ fn a_tick_that_was_due_during_a_pause_within_one_batch_does_not_stop_the_clock()
     let steps = pace.resume(TICK);
     assert_eq!(pace.batch_ended(), []);
     assert_eq!(without_arming(pace.tick(armed(&steps), 2 * TICK)), [Step::Scan]);
+}
+
+fn with_cron() -> (Pace, u64) {
+    let (pace, steps) = started(Schedule::Cron(crate::schedule::Cron::parse("0 3 * * *").expect("parses")));
+    let [Step::ArmCron { number }] = steps[..] else { panic!("{steps:?}") };
+    (pace, number)
+}
+
+#[test]
+fn a_cron_time_starts_a_sync_without_a_cap_and_arms_the_next_one() {
+    let (mut pace, number) = with_cron();
+    assert_eq!(pace.tick(number, NOW), [Step::ArmCron { number: number + 1 }, Step::Scan]);
+    assert_eq!(pace.tick(number, NOW), [], "an old one does not count twice");
+    assert_eq!(pace.scan_done(), [Step::ClaimAll]);
+    assert_eq!(pace.claimed(true, None, false), []);
+    assert_eq!(pace.batch_ended(), [Step::ClaimAll]);
+    assert_eq!(pace.claimed(false, None, false), [Step::EndSync]);
+}
+
+#[test]
+fn a_cron_time_during_a_sync_or_a_pause_is_not_made_up() {
+    let (mut pace, number) = with_cron();
+    pace.tick(number, NOW);
+    assert_eq!(pace.tick(number + 1, NOW), [Step::ArmCron { number: number + 2 }], "the sync goes on");
+    assert_eq!(pace.scan_done(), [Step::ClaimAll]);
+    assert_eq!(pace.claimed(false, None, false), [Step::EndSync]);
+    pace.pause();
+    assert_eq!(pace.tick(number + 2, NOW), []);
+    assert_eq!(pace.resume(NOW), [Step::ArmCron { number: number + 3 }], "at the next time, not now");
+    pace.drain();
+    assert_eq!(pace.tick(number + 3, NOW), []);
+}
+
+#[test]
+fn a_listing_that_fails_at_a_cron_time_is_tried_again_after_the_backoff() {
+    let (mut pace, number) = with_cron();
+    pace.tick(number, NOW);
+    let steps = pace.scan_failed(NOW, 1.0);
+    let [Step::ArmTick { number: again, .. }] = steps[..] else { panic!("{steps:?}") };
+    assert_eq!(pace.tick(number + 1, NOW), [], "the retry has taken its place");
+    assert_eq!(pace.tick(again, NOW), [Step::ArmCron { number: again + 1 }, Step::Scan]);
+    assert_eq!(pace.scan_done(), [Step::ClaimAll]);
+    assert_eq!(pace.claimed(false, None, false), [Step::EndSync]);
+    // Somebody asks, and the listing fails: nobody promised a time.
+    assert_eq!(pace.sync(), [Step::Scan]);
+    assert_eq!(pace.scan_failed(NOW, 1.0), []);
 }

@@ -12,7 +12,9 @@ use crate::ids::ImportName;
 use crate::ports::MaintenanceRules;
 use crate::schema::Column;
 use crate::secret::Secret;
-use crate::uri::BucketUri;
+use crate::uri::{BucketUri, KeyPattern};
+
+pub use crate::schedule::Schedule;
 
 /// How to reach S3: a `.connection` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,23 +58,6 @@ pub struct StaticKeys {
     pub access_key_id: String,
     pub secret_access_key: Secret,
     pub session_token: Option<Secret>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schedule {
-    /// A tick per [`ImportSpec::tick`], at most [`ImportSpec::max_files`] files each.
-    Auto,
-    /// Only when asked; then everything that is new.
-    OnDemand,
-}
-
-impl Schedule {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "@auto",
-            Self::OnDemand => "@on-demand",
-        }
-    }
 }
 
 /// What becomes of a new version of a key that was ingested before.
@@ -139,6 +124,8 @@ pub struct ImportSpec {
     pub name: ImportName,
     pub connection: ConnectionSpec,
     pub uri: BucketUri,
+    /// `IMPORT_EXCLUDE`: keys that are not considered, though the URI matches them.
+    pub exclude: Vec<KeyPattern>,
     pub schedule: Schedule,
     /// `IMPORT_FORMAT`, else the URI's suffix; `None` leaves it to each key's suffix.
     pub format: Option<Format>,
@@ -169,7 +156,14 @@ impl ImportSpec {
 
     /// Whether the configuration lets this object in. What it keeps out is counted, never stored.
     pub fn selects(&self, key: &str, last_modified: Timestamp) -> bool {
-        self.uri.matches(key) && self.from_timestamp.is_none_or(|from| last_modified >= from)
+        self.uri.matches(key)
+            && self.excluded_by(key).is_none()
+            && self.from_timestamp.is_none_or(|from| last_modified >= from)
+    }
+
+    /// The pattern of `IMPORT_EXCLUDE` that keeps a key out.
+    pub fn excluded_by(&self, key: &str) -> Option<&KeyPattern> {
+        self.exclude.iter().find(|pattern| pattern.matches(key))
     }
 }
 
@@ -196,6 +190,7 @@ pub(crate) mod tests {
                 requester_pays: false,
             },
             uri: BucketUri::parse(uri).expect("a URI"),
+            exclude: Vec::new(),
             schedule: Schedule::Auto,
             format: None,
             from_timestamp: None,

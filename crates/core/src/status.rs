@@ -50,7 +50,8 @@ pub struct ImportStatus {
     pub import: ImportName,
     pub connection: String,
     pub uri: String,
-    pub schedule: &'static str,
+    /// `@auto`, `@on-demand`, or a cron expression.
+    pub schedule: String,
     pub state: ImportState,
     pub reason: Option<StateReason>,
     pub generation: Generation,

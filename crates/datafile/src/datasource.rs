@@ -5,7 +5,7 @@ use connector_core::csv::{CsvSettings, column_of_position};
 use connector_core::evolve::{Evolution, OnMissingColumn};
 use connector_core::expr::Expr;
 use connector_core::spec::{Format, OverwritePolicy, Schedule};
-use connector_core::uri::BucketUri;
+use connector_core::uri::{BucketUri, KeyPattern};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -19,7 +19,7 @@ use crate::reader::{Reader, Text, place_in};
 use crate::secrets::Secrets;
 use crate::source::{SourceFile, Span, Spanned};
 use crate::suggest::nearest;
-use crate::{csv, document, engine};
+use crate::{csv, document, engine, exclude, schedule};
 
 /// A data source as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct DataSource {
 pub struct Import {
     pub connection: Spanned<String>,
     pub uri: Spanned<BucketUri>,
+    /// Keys that are left out, though the URI matches them.
+    pub exclude: Vec<Spanned<KeyPattern>>,
     pub schedule: Schedule,
     /// `IMPORT_FORMAT`, else what the URI's suffix says, else `None`.
     pub format: Option<Format>,
@@ -132,8 +134,9 @@ fn columns(reader: &mut Reader<'_, '_>) -> Option<Vec<ColumnDef>> {
 fn import(reader: &mut Reader<'_, '_>, connection: Option<Spanned<String>>, first: Span) -> Option<Import> {
     check_service(reader);
     check_strategy(reader);
-    let schedule = schedule(reader);
+    let schedule = schedule::schedule(reader);
     let uri = uri(reader);
+    let exclude = exclude::patterns(reader, uri.as_ref().map(|uri| &uri.value));
     let explicit = format(reader);
     let from_timestamp = from_timestamp(reader);
     let max_files = max_files(reader);
@@ -151,6 +154,7 @@ fn import(reader: &mut Reader<'_, '_>, connection: Option<Spanned<String>>, firs
     Some(Import {
         connection: connection?,
         uri: uri?,
+        exclude,
         schedule: schedule?,
         format,
         from_timestamp,
@@ -177,37 +181,6 @@ fn check_strategy(reader: &mut Reader<'_, '_>) {
         let hint = "new files are always appended: write APPEND, or remove the line";
         reader.error("unsupported_strategy", strategy.span, message, hint);
     }
-}
-
-fn schedule(reader: &mut Reader<'_, '_>) -> Option<Schedule> {
-    if reader.document.find("IMPORT_SCHEDULE").is_none() {
-        return Some(Schedule::OnDemand);
-    }
-    let Spanned { value, span } = reader.expression("IMPORT_SCHEDULE")?;
-    match value.value.to_ascii_lowercase().as_str() {
-        "@auto" => return Some(Schedule::Auto),
-        "@on-demand" | "@once" => return Some(Schedule::OnDemand),
-        _ => {}
-    }
-    if is_cron(&value.value) {
-        let message = "cron schedules are not available yet";
-        reader.error("unsupported_schedule", span, message, "use @auto (each minute) or @on-demand (when asked)");
-        return None;
-    }
-    let diagnostic = Diagnostic::error("bad_schedule", format!("{} is not a schedule", value.shown()));
-    let diagnostic = diagnostic.suggest(nearest(&value.value, ["@auto", "@on-demand", "@once"]));
-    reader.report.push(diagnostic.hint("a schedule is @auto or @on-demand"), span);
-    None
-}
-
-/// Five or six fields of digits, `*` and the signs between them.
-fn is_cron(text: &str) -> bool {
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    let sign = |letter: char| letter.is_ascii_alphanumeric() || "*/,-?#".contains(letter);
-    let first_field = |letter: char| letter.is_ascii_digit() || "*/,-".contains(letter);
-    matches!(fields.len(), 5 | 6)
-        && fields.iter().all(|field| field.chars().all(sign))
-        && fields[0].chars().all(first_field)
 }
 
 fn uri(reader: &mut Reader<'_, '_>) -> Option<Spanned<BucketUri>> {

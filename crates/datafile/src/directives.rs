@@ -46,8 +46,6 @@ const fn refused(name: &'static str, hint: &'static str) -> Directive {
     Directive { name, treatment: Treatment::Refused(hint), repeats: true }
 }
 
-const NOT_YET: &str = "this directive is not available yet, remove it";
-
 /// The directives of `.datasource` files.
 pub const DATASOURCE: Catalogue = Catalogue {
     kind: ".datasource",
@@ -86,7 +84,7 @@ pub const DATASOURCE: Catalogue = Catalogue {
             "IMPORT_CSV_ENCODING",
             "files are read as UTF-8 and nothing else: convert others first, and remove this",
         ),
-        refused("IMPORT_EXCLUDE", NOT_YET),
+        Directive { name: "IMPORT_EXCLUDE", treatment: Treatment::Used, repeats: true },
         ignored("TAGS"),
         ignored("TOKEN"),
         ignored("SHARED_WITH"),

@@ -1,10 +1,10 @@
-//! Directives that are known and appear once.
+//! Directives that are known, and appear once if they may.
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::{Catalogue, Treatment};
 use crate::lexer::{RawDirective, lex};
 
-/// The directives of one file that are used, each name once.
+/// The directives of one file that are used; each name once, unless it may be repeated.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     pub directives: Vec<RawDirective>,
@@ -47,7 +47,7 @@ pub(crate) fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Document {
             document.others.push(raw);
             continue;
         }
-        if let Some(first) = document.find(&name) {
+        if let Some(first) = document.find(&name).filter(|_| !known.repeats) {
             let diagnostic = Diagnostic::error("duplicate_directive", format!("{name} appears twice"))
                 .label("the second one")
                 .related(report.source, first.name.span, "the first one")

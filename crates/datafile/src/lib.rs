@@ -17,6 +17,7 @@
 //! | [`lexer`], [`directives`], [`document`] | lines to directives; which directives there are, and what becomes of each |
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
+//! | `schedule`, `exclude` | when an import works, which keys it leaves out |
 //! | [`datasource`], [`engine`], [`csv`], [`connection`] | the two kinds of file |
 //! | [`mod@write`] | the way back: values to files |
 
@@ -29,9 +30,11 @@ pub mod diagnostic;
 pub mod directives;
 pub mod document;
 pub mod engine;
+mod exclude;
 pub mod lexer;
 pub mod path;
 pub mod reader;
+mod schedule;
 pub mod secrets;
 pub mod source;
 pub mod suggest;

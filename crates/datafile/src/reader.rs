@@ -46,6 +46,22 @@ impl Reader<'_, '_> {
         self.only(directive, &words)
     }
 
+    /// All values of a directive that may be repeated and may take several at a time. A bad one is reported and left out.
+    ///
+    /// Without a value on one of its lines, that is reported, too.
+    pub fn texts(&mut self, name: &str) -> Vec<Spanned<Text>> {
+        let mut texts = Vec::new();
+        let document = self.document;
+        for directive in document.directives.iter().filter(|directive| directive.name.value == name) {
+            let words = self.value_words(directive);
+            if words.is_empty() {
+                self.only(directive, &words);
+            }
+            texts.extend(words.iter().filter_map(|word| self.resolve(word)));
+        }
+        texts
+    }
+
     fn only(&mut self, directive: &RawDirective, words: &[Word]) -> Option<Spanned<Text>> {
         let name = &directive.name;
         match words {

@@ -52,7 +52,7 @@ impl Diff {
         let Some(facts) = facts else {
             if self.json {
                 let nothing = TableSchema::new(Vec::new());
-                output::line(Difference::of(spec, &nothing, &[]).as_json().to_string());
+                output::document(&Difference::of(spec, &nothing, &[]).as_json());
                 return Ok(ExitCode::SUCCESS);
             }
             output::line(format!("{}: there is no table yet", spec.name));

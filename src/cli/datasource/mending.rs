@@ -20,28 +20,71 @@ pub(super) struct Retry {
     folder: ConfigFolder,
     /// The data source
     datasource: String,
-    /// Only the file with this key
+    /// Only the file with this key, or this s3:// URI
     #[arg(long, conflicts_with = "batch")]
     file: Option<String>,
     /// The files of this batch, which was rolled back
     #[arg(long)]
     batch: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Retry {
     pub(super) fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?;
-        let parameters = RetryParameters { file: self.file, batch: self.batch };
+        // Whoever copies from a listing of the bucket has the URI.
+        let bucket = format!("s3://{}/", spec.uri.bucket());
+        let key = |file: String| file.strip_prefix(&bucket).map(str::to_owned).unwrap_or(file);
+        let parameters = RetryParameters { file: self.file.map(key), batch: self.batch };
+        let asked = parameters.file.as_ref().map(|key| format!("{bucket}{key}"));
         let summary = operation::carry_out(&project, spec, Operation::Retry(parameters))?;
+        if self.json {
+            output::document(&summary);
+            return Ok(ExitCode::SUCCESS);
+        }
         let files = summary["files"].as_u64().unwrap_or_default();
-        output::line(match files {
-            0 => format!("{}: no such file waits or has failed", spec.name),
-            files => format!("{}: {} will be read with the next claim", spec.name, output::count(files, "file")),
+        output::line(match (files, asked) {
+            (0, Some(uri)) => {
+                let uri = output::printable(&uri);
+                format!(
+                    "{}: that file neither waits nor has failed; why, says: s3-connector explain '{uri}'",
+                    spec.name
+                )
+            }
+            (0, None) => format!("{}: no such file waits or has failed", spec.name),
+            (files, _) => format!("{}: {} will be read with the next claim", spec.name, output::count(files, "file")),
         });
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// Help of `datasource adopt`.
+pub(super) const ADOPT: &str = "\
+For a table whose ledger is lost, or that came from another host: the ledger then knows what the table holds, and nothing
+of it is imported a second time. The program must not run.
+
+Examples:
+  s3-connector datasource adopt orders
+  s3-connector datasource adopt orders --json";
+
+/// Help of `ledger rebuild`.
+pub(in crate::cli) const REBUILD: &str = "\
+For a ledger that is older than its table, such as one that came from a backup.
+
+Examples:
+  s3-connector ledger rebuild orders
+  s3-connector ledger rebuild orders --json";
+
+/// Help of `ledger reread`.
+pub(in crate::cli) const REREAD: &str = "\
+For a table that is older than its ledger, such as one that came from a backup.
+
+Examples:
+  s3-connector ledger reread orders
+  s3-connector ledger reread orders --json";
 
 /// Put ledger and table right, by what the table holds
 #[derive(Args)]

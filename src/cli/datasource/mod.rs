@@ -9,6 +9,7 @@ mod ls;
 pub(super) mod mending;
 mod preview;
 mod sample;
+mod sync;
 
 use clap::{Args, Subcommand};
 use connector_core::schema::Column;
@@ -41,9 +42,12 @@ enum Verb {
     Diff(diff::Diff),
     /// Say whether the import is paused, and why; pause and resume it
     Scheduling(Scheduling),
+    /// Import everything that is new now, without a cap, and show how far it is
+    Sync(sync::Sync),
     /// Make files that failed, wait, or were rolled back claimable again
     Retry(mending::Retry),
     /// Rebuild a lost ledger from the table, so that nothing is imported twice
+    #[command(after_help = mending::ADOPT)]
     Adopt(mending::Mend),
 }
 impl DataSource {
@@ -56,6 +60,7 @@ impl DataSource {
             Verb::Preview(verb) => verb.execute(),
             Verb::Diff(verb) => verb.execute(),
             Verb::Scheduling(verb) => verb.execute(),
+            Verb::Sync(verb) => verb.execute(),
             Verb::Retry(verb) => verb.execute(),
             Verb::Adopt(verb) => verb.execute(Operation::Adopt),
         }

@@ -26,6 +26,7 @@ pub(crate) fn spec_for(uri: &str) -> ImportSpec {
             requester_pays: false,
         },
         uri: BucketUri::parse(uri).expect("a URI"),
+        exclude: Vec::new(),
         schedule: Schedule::Auto,
         format: None,
         from_timestamp: None,

@@ -41,12 +41,12 @@ impl Standing {
             let resume = format!("s3-connector datasource scheduling resume {name}");
             return Some(format!("nothing as long as the import is paused{why}: {resume}"));
         }
-        match (&self.running, spec.schedule) {
+        match (&self.running, &spec.schedule) {
             (Running::Yes { state, reason }, _) if matches!(state.as_str(), "Failed" | "Stopped") => {
                 let why = reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
                 Some(format!("nothing as long as the import is {state}{why}"))
             }
-            (Running::No, Schedule::Auto) => {
+            (Running::No, Schedule::Auto | Schedule::Cron(_)) => {
                 Some("nothing as long as the program does not run: s3-connector run".to_owned())
             }
             (Running::No, Schedule::OnDemand) => {
@@ -55,21 +55,21 @@ impl Standing {
             (Running::Yes { .. }, Schedule::OnDemand) => {
                 Some(format!("nothing until it is asked for: s3-connector datasource sync {name}"))
             }
-            (Running::Yes { .. }, Schedule::Auto) => None,
+            (Running::Yes { .. }, Schedule::Auto | Schedule::Cron(_)) => None,
         }
     }
 
     /// When the next scan comes.
     pub(super) fn next_scan(&self, spec: &ImportSpec, now: Timestamp) -> String {
-        self.obstacle(spec).unwrap_or_else(|| {
+        self.obstacle(spec).or_else(|| at_cron(spec, now)).unwrap_or_else(|| {
             format!("the next scan sees it: at the next tick, {} at the latest", self.tick_after(spec, 0, now))
         })
     }
 
     /// When a file is claimed that has so many before it.
     pub(super) fn next_claim(&self, spec: &ImportSpec, now: Timestamp) -> String {
-        if let Some(obstacle) = self.obstacle(spec) {
-            return obstacle;
+        if let Some(known) = self.obstacle(spec).or_else(|| at_cron(spec, now)) {
+            return known;
         }
         let Some(ahead) = self.ahead else { return "it is claimed with one of the next ticks".to_owned() };
         let after =
@@ -96,4 +96,11 @@ impl Standing {
         let at = next.saturating_add(wait).unwrap_or(Timestamp::MAX);
         Timestamp::from_second(at.as_second()).unwrap_or(at)
     }
+}
+
+/// The next sync of an import with a cron expression: it takes everything.
+fn at_cron(spec: &ImportSpec, now: Timestamp) -> Option<String> {
+    let cron = spec.schedule.cron()?;
+    let next = cron.next_after(now).map_or_else(|| "never".to_owned(), |at| format!("at {at}"));
+    Some(format!("it is read with the next sync, {next} by IMPORT_SCHEDULE {cron:?}, or when asked for"))
 }
