@@ -39,6 +39,25 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
     }
 }
 
+/// Reads the files of the folder one by one, with the environment of this process, whatever is wrong with them.
+pub fn with_parts<T>(
+    folder: &ConfigFolder,
+    work: impl FnOnce(&Parts, &Surroundings<'_>) -> Result<T, Ended>,
+) -> Result<T, Ended> {
+    let current_dir = current_dir()?;
+    let around =
+        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
+    work(&read_parts(&folder.config, &around), &around)
+}
+
+/// A connection of the folder; what is wrong with it goes to standard error.
+pub fn connection(parts: &Parts, around: &Surroundings<'_>, name: &str) -> Result<ConnectionSpec, Ended> {
+    parts.connection(name, around).map_err(|problems| {
+        output::diagnostics(&problems.diagnostics);
+        Failure::config("bad_connection", format!("the connection {name} cannot be used")).into()
+    })
+}
+
 /// The settings of a folder that may be broken, to find the program that runs with it.
 pub fn settings_of(folder: &ConfigFolder) -> Result<Settings, Failure> {
     let current_dir = current_dir()?;
@@ -55,26 +74,6 @@ pub fn try_load(
     let current_dir = current_dir()?;
     let around = Surroundings { variable, current_dir: &current_dir, instance_secret: &instance_secret };
     Ok(load(folder, &around))
-}
-
-/// Reads the files of the folder one by one, with the environment of this process, whatever is wrong with them.
-pub fn with_parts<T>(
-    folder: &ConfigFolder,
-    work: impl FnOnce(&Parts, &Surroundings<'_>) -> Result<T, Ended>,
-) -> Result<T, Ended> {
-    let current_dir = current_dir()?;
-    let around =
-        Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &instance_secret };
-    work(&read_parts(&folder.config, &around), &around)
-}
-
-/// A connection of the folder; what is wrong with it goes to standard error.
-pub fn connection(parts: &Parts, around: &Surroundings<'_>, name: &str) -> Result<ConnectionSpec, Ended> {
-    parts.connection(name, around).map_err(|problems| {
-        output::diagnostics(&problems.diagnostics);
-        output::error(&format!("the connection {name} cannot be used"));
-        Ended::Told(ErrorClass::Config)
-    })
 }
 
 /// What a running program reads its configuration from, again and again. To be asked for before the configuration is

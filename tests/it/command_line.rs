@@ -77,6 +77,10 @@ fn with_json_every_verb_prints_one_document_and_nothing_else_also_if_it_fails() 
             }
             assert!(!finished.stdout.contains('\u{1b}'), "{arguments:?}: {}", finished.stdout);
         }
+        // What makes files makes their folder, too.
+        if verb.ends_with(" generate") || verb.contains(" create") {
+            continue;
+        }
         let broken = [&words[..], &named, &["--config", &nowhere]].concat();
         let finished = home.run(cloud.endpoint(), &broken);
         let document = one_document(&finished, &format!("{broken:?}"));

@@ -107,7 +107,7 @@ fn flags_of_one_name_mean_the_same_everywhere() {
         }
         let other = |argument: &&Arg| {
             let spelled = argument.get_long().unwrap_or_default();
-            ["as-json", "force", "confirm", "max", "config-dir", "dir", "assume-yes"].contains(&spelled)
+            ["as-json", "confirm", "max", "config-dir", "dir", "assume-yes"].contains(&spelled)
         };
         wrong.extend(verb.get_arguments().filter(other).map(|one| format!("{name}: {}", one.get_id())));
     }

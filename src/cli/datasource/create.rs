@@ -19,9 +19,8 @@ use crate::generate::read_back;
 Examples:
   s3-connector datasource create orders                    a file to fill in
   s3-connector datasource create orders --uri 's3://my-bucket/orders/*.csv' --connection shop
-  s3-connector datasource create orders --uri 's3://my-bucket/orders/*.csv' --connection shop \\
-      --column 'id UInt64' --column 'amount Nullable(Decimal(10, 2))' --column 'placed_at DateTime' \\
-      --partition-key placed_at --ttl 'placed_at + toIntervalDay(90)'
+  s3-connector datasource create orders --uri 's3://my-bucket/*.csv' --column 'id UInt64' --column 'at DateTime'
+  s3-connector datasource create orders --column 'id UInt64' --column 'at DateTime' --ttl 'at + toIntervalDay(90)'
 
 Without --column the first file that is imported decides the columns; `datasource generate` finds them out beforehand.")]
 pub(super) struct Create {

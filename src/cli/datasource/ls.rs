@@ -64,6 +64,13 @@ impl Ls {
     }
 
     fn list(&self, parts: &Parts) -> VerbResult {
+        if !self.folder.config.is_dir() {
+            let message = format!(
+                "there is no folder {}; the first connection makes it: s3-connector connection create s3_iamrole",
+                self.folder.config.display()
+            );
+            return Err(Failure::config("no_configuration", message).into());
+        }
         let wanted: Vec<&DataSource> = parts.datasources.iter().filter(|source| self.matches(&source.name)).collect();
         if wanted.is_empty() && !self.json {
             let all = if parts.datasources.is_empty() { "" } else { "such " };
