@@ -228,13 +228,17 @@ type VerbResult = Result<ExitCode, Ended>;
 
 /// The exit code of an error class.
 fn code_of(class: ErrorClass) -> ExitCode {
-    ExitCode::from(match class {
+    ExitCode::from(number_of(class))
+}
+
+fn number_of(class: ErrorClass) -> u8 {
+    match class {
         ErrorClass::Config => 2,
         ErrorClass::Data => 3,
         ErrorClass::Transient => 4,
         ErrorClass::Fenced => 5,
         ErrorClass::Bug => 6,
-    })
+    }
 }
 
 /// The class that a user should hear of first.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use connector_core::error::{ErrorClass, Failure};
+use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_datafile::Problems;

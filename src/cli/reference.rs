@@ -15,7 +15,13 @@ const HEADER: &str = "\
 
 Every verb looks for the [configuration](configuration.md) in the folder that `--config` names. If a program runs with that
 configuration, verbs ask it over its API; else they work on the data directory themselves. If something else answers in its
-place, or nothing in time, a note says so, and what is shown is what the ledger has.
+place, or nothing in time, a note says so, and what is shown is what the ledger has. A program that keeps silent for ten
+seconds counts as one that hangs: commands then fail with exit code 4, or 2 because it holds the data directory, and say
+what to do. Operations that take long, such as a rollback, are waited for as long as the program answers other questions.
+
+`status` also works while the files of the configuration are broken: it then shows how far the running program is, which
+goes on with the files that it took before, and why it refuses the new ones. It ends with exit code 2, as every verb does
+with broken files.
 
 **Output.** Results go to standard output, notes and errors to standard error. On a terminal, tables are made to fit its
 width, or `COLUMNS` if that is set: long cells lose their middle, shown as `…`, and a table that is still too wide has each
@@ -142,4 +148,26 @@ fn row(argument: &Arg) -> String {
         false => Vec::new(),
     };
     format!("| {} | {} | {what} |\n", spellings.join(", "), defaults.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::error::ErrorClass;
+
+    use super::super::once::INTERRUPTED;
+    use super::super::{EXAMPLES, number_of};
+    use super::HEADER;
+
+    #[test]
+    fn page_and_help_list_the_exit_codes_that_there_are() {
+        let classes =
+            [ErrorClass::Config, ErrorClass::Data, ErrorClass::Transient, ErrorClass::Fenced, ErrorClass::Bug];
+        let mut all: Vec<u8> = classes.into_iter().map(number_of).chain([0, INTERRUPTED]).collect();
+        all.sort_unstable();
+        let (_, help) = EXAMPLES.split_once("Exit codes:").expect("the help lists them");
+        let in_help: Vec<u8> = help.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let in_page: Vec<u8> =
+            HEADER.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.parse().ok()).collect();
+        assert_eq!((&in_help, &in_page), (&all, &all));
+    }
 }

@@ -22,7 +22,7 @@ use crate::destination::table_location;
 #[derive(Args)]
 #[command(after_help = "\
 If the files of the configuration are broken, the program that runs goes on with those that it took before: then this
-says how far that is, and what it refuses. With --json each import has it in its field configuration.
+says how far that is, and what it refuses. With --json each import then has it in its field configuration.
 
 Examples:
   s3-connector status
@@ -153,9 +153,13 @@ impl Status {
     }
 }
 
-/// The status of all imports, each with how it stands with the configuration of the program.
+/// The status of all imports, each with how it stands with the configuration of the program, if there is something to
+/// know of it.
 fn configured(running: &Running<'_>) -> Value {
     let mut status = running.status.clone();
+    if configuration_lines(&running.config).is_empty() {
+        return status;
+    }
     for import in status.as_array_mut().into_iter().flatten() {
         import["configuration"] = running.config.clone();
     }

@@ -193,7 +193,7 @@ fn maintenance_of_all_goes_on_behind_one_that_fails_and_ends_with_its_code() {
     fs::rename(home.table("orders"), home.path("gone")).expect("moves");
     let finished = home.run(cloud.endpoint(), &["maintain"]).expect_code(2);
     assert!(finished.stderr.contains("error: orders: "), "{}", finished.stderr);
-    assert!(finished.stdout.contains("views: "), "{}", finished.stdout);
+    assert!(finished.stdout.contains("views: "), "{}{}", finished.stdout, finished.stderr);
     let all = report_of(&home.run(cloud.endpoint(), &["maintain", "--json"]).expect_code(2));
     assert!(all["orders"]["failure"]["code"].is_string() && all["views"]["failure"].is_null(), "{all}");
 }

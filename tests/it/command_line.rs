@@ -219,10 +219,8 @@ fn a_retry_takes_all_that_failed_or_one_key_and_says_what_to_do_otherwise() {
     assert!(retry(&["--file", "1.csv"]).contains("s3-connector explain 's3://drop/1.csv'"));
     assert!(retry(&["--file", "s3://drop/bad.parquet"]).contains("1 file will be read"));
     assert_eq!(failed(&home), 1);
-    assert_eq!(
-        one_document(&Finished { code: 0, stdout: retry(&["--json"]), stderr: String::new() }, "retry")["files"],
-        2
-    );
+    let rest: Value = serde_json::from_str(&retry(&["--json"])).expect("one document");
+    assert_eq!(rest["files"], 1, "the other one is claimable already");
     assert_eq!(failed(&home), 0);
 
     home.run(cloud.endpoint(), &["datasource", "sync", "orders"]).expect_code(3);

@@ -90,7 +90,7 @@ impl Sync {
         }
         let bar = Bar::start(name, first, self.json);
         let watch = Watch { talk: running.talk(), name: name.to_owned(), id: id.to_owned(), json: self.json };
-        match runtime::block_on(|io| watch.until_its_end(bar, io))? {
+        match runtime::block_on(|io| watch.follow(bar, io))? {
             Some(sync) => Ok(finished(&synced(name, table, &sync), self.json)),
             None => Ok(ExitCode::from(INTERRUPTED)),
         }
@@ -107,7 +107,7 @@ struct Watch {
 
 impl Watch {
     /// How it ended, as the API tells it; `None` if the user did not want to wait so long.
-    async fn until_its_end(self, mut bar: Bar, io: Handle) -> Result<Option<Value>, Ended> {
+    async fn follow(self, mut bar: Bar, io: Handle) -> Result<Option<Value>, Ended> {
         let mut signals = StopSignals::listen()?;
         let began = Instant::now();
         loop {
