@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{CALLER, Cloud, EXTERNAL_ID, Finished, Home, ROLE, python, script};
+use crate::harness::{CALLER, Cloud, EXTERNAL_ID, Finished, Home, ROLE, python, script, until};
 use crate::second_s3::Moto;
 
 const CREATE: [&str; 3] = ["connection", "create", "s3_iamrole"];
@@ -146,8 +146,9 @@ fn where_nobody_can_be_asked_the_missing_flags_are_named_at_once() {
         let mut command = home.command(NOWHERE, &create(&flags));
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let held = child.stdin.take();
-        let finished = Finished::of(child.wait_with_output().expect("it ends")).expect_code(2);
+        until("an end without answers", || child.try_wait().expect("a child"));
         drop(held);
+        let finished = Finished::of(child.wait_with_output().expect("it has ended")).expect_code(2);
         assert!(finished.stderr.contains(missing), "{flags:?}: {}", finished.stderr);
     }
     assert!(
