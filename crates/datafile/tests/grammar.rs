@@ -236,8 +236,7 @@ fn the_format_decides_where_columns_are_found() {
     assert_eq!(sources(schema, ""), ["a", "['x.y']", "z"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_FORMAT csv\nIMPORT_CSV_HEADER false"), ["column_1", "column_2"]);
     assert_eq!(sources("a Int8, b Int8", "IMPORT_CSV_HEADER true"), ["a", "b"]);
-    let lists =
-        "a Array(Int8) `json:$.a[:]`, b Array(Int8) `json:$.b.c[:]`, c Int8 `json:$['x.y']`, d Int8 `json:$['x.y'].z`, \
+    let lists = "a Array(Int8) `json:$.a[:]`, b Array(Int8) `json:$.b.c[:]`, c Int8 `json:$['x.y']`, d Int8 `json:$['x.y'].z`, \
          e Array(Int8) `json:$.e[:].f`";
     assert_eq!(sources(lists, "IMPORT_FORMAT parquet"), ["a", "b.c", "x.y", "['x.y'].z", "e[:].f"]);
     assert_eq!(sources(lists, "IMPORT_FORMAT ndjson"), ["a[:]", "b.c[:]", "['x.y']", "['x.y'].z", "e[:].f"]);
