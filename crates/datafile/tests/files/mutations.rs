@@ -37,8 +37,11 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
+/// The errors, and what is said of a line that is indented and should not be, or the other way round.
 fn errors(name: &str, text: &str) -> Vec<Diagnostic> {
-    parse(name, text).1.into_iter().filter(Diagnostic::is_error).collect()
+    let counts =
+        |found: &Diagnostic| found.is_error() || ["unindented_block", "indented_directive"].contains(&found.code);
+    parse(name, text).1.into_iter().filter(counts).collect()
 }
 
 /// The first and the last line that a problem points at.
