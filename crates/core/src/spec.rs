@@ -191,6 +191,7 @@ pub(crate) mod tests {
                 sts_endpoint: None,
                 path_style: false,
                 requester_pays: false,
+                expected_owner: None,
             },
             uri: BucketUri::parse(uri).expect("a URI"),
             exclude: Vec::new(),

@@ -112,6 +112,9 @@ impl Parser<'_, '_> {
             if token.is_sign(',') || (token.first_on_line && complete && !continues) {
                 break;
             }
+            if token.first_on_line && !parts.typed && self.is_next_column() {
+                break;
+            }
             self.part(&token, &mut parts)?;
         }
         if !parts.typed {
@@ -137,6 +140,14 @@ impl Parser<'_, '_> {
         };
         let span = name.span.to(self.tokens[self.at - 1].span);
         Ok(ColumnDef { span, name, type_span: ty.span, path: parts.path, default_span, codec: parts.codec, column })
+    }
+
+    /// Whether what comes has a name and a type itself, so that it is no type of the column above.
+    fn is_next_column(&self) -> bool {
+        let [first, second, ..] = &self.tokens[self.at..] else { return false };
+        let is_name =
+            matches!(&first.kind, Kind::Word(_) | Kind::BackQuoted(_)) && !is_modifier(first) && !is_path(first);
+        is_name && matches!(second.kind, Kind::Word(_)) && !second.first_on_line && !is_modifier(second)
     }
 
     /// A column without a type has that of its DEFAULT: of a literal at once, of an expression when all columns are read.
@@ -286,7 +297,9 @@ impl Parser<'_, '_> {
             return;
         }
         while let Some(token) = self.peek() {
-            if depth <= 0 && token.first_on_line {
+            // A column may go on below: with DEFAULT, say, or with what it is.
+            let goes_on = is_modifier(token) || is_path(token) || is_modifier(&self.tokens[self.at - 1]);
+            if depth <= 0 && token.first_on_line && !goes_on {
                 return;
             }
             depth += i32::from(token.is_sign('(')) - i32::from(token.is_sign(')'));

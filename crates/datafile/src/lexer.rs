@@ -199,11 +199,13 @@ impl Lexer<'_, '_> {
             );
             return LineKind::Body;
         }
-        self.complain(
-            Diagnostic::error("stray_line", "this line belongs to no directive")
-                .hint("a block begins with 'DIRECTIVE >'; a directive begins at the start of its line"),
-            content,
-        );
+        let mut diagnostic = Diagnostic::error("stray_line", "this line belongs to no directive")
+            .hint("a block begins with 'DIRECTIVE >'; a directive begins at the start of its line");
+        if let Some(last) = self.directives.last() {
+            let name = &last.name;
+            diagnostic = diagnostic.related(self.report.source, name.span, format!("{} ends on its line", name.value));
+        }
+        self.complain(diagnostic, content);
         LineKind::Stray
     }
 
