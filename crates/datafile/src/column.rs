@@ -21,6 +21,8 @@ use crate::types::{self, Found, TypeDef};
 /// One declared column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnDef {
+    /// From the name to the last word, without the ',' behind it.
+    pub span: Span,
     /// As written.
     pub name: Spanned<String>,
     /// That of the name for a column whose type is that of its DEFAULT.
@@ -133,7 +135,8 @@ impl Parser<'_, '_> {
             nullable: ty.nullable,
             origin: Origin::Declared,
         };
-        Ok(ColumnDef { name, type_span: ty.span, path: parts.path, default_span, codec: parts.codec, column })
+        let span = name.span.to(self.tokens[self.at - 1].span);
+        Ok(ColumnDef { span, name, type_span: ty.span, path: parts.path, default_span, codec: parts.codec, column })
     }
 
     /// A column without a type has that of its DEFAULT: of a literal at once, of an expression when all columns are read.

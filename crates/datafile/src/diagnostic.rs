@@ -230,10 +230,13 @@ fn prepare(diagnostic: &Diagnostic, files: &mut SimpleFiles<String, String>) -> 
 /// The text with `?` for each byte of a control character, so that a file cannot steer the terminal that shows it.
 fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
         match letter {
             '\n' | '\t' => out.push(letter),
-            '\r' => out.push(' '),
+            '\r' if letters.peek() == Some(&'\n') => out.push(' '),
+            // Alone it ends a line, too.
+            '\r' => out.push('\n'),
             control if control.is_control() => out.extend(std::iter::repeat_n('?', control.len_utf8())),
             other => out.push(other),
         }

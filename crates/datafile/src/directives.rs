@@ -175,7 +175,7 @@ const OF_PIPES: &str = "it belongs to .pipe files, which this program does not r
 const NO_INCLUDE: &str = "files cannot include other files, write the lines here";
 
 /// The directives of one kind of file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Catalogue {
     /// Such as `.datasource`.
     pub kind: &'static str,

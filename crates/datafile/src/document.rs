@@ -29,7 +29,7 @@ impl Document {
 /// Reads a file's directives and reports what is unknown, repeated, refused, deprecated or ignored.
 pub(crate) fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Document {
     let mut document = Document::default();
-    for mut raw in lex(report, catalogue) {
+    for mut raw in lex(report, catalogue).directives {
         let (name, span) = (raw.name.value.clone(), raw.name.span);
         let Some(known) = catalogue.find(&name) else {
             report.push(unknown(&name, catalogue), span);

@@ -4,11 +4,12 @@
 //!   the manner of a shell: one pair of quotes around a word is dropped, `#` at the start of a word begins a comment.
 //! - `DIRECTIVE >` opens a block of indented lines, which ends at the next directive. In a block `#` is text.
 //! - Lines that are indented, or not, against these rules are taken for what they must mean, with a warning.
+//! - Lines end in LF, CRLF or CR.
 //! - `{{ ... }}` is one piece of a word, whatever quotes and spaces it holds.
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::directives::{Catalogue, is_upper_word};
-use crate::source::{Span, Spanned};
+use crate::source::{Line, Span, Spanned, lines};
 
 /// A piece of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +54,39 @@ impl RawDirective {
     }
 }
 
+/// The byte order mark.
+const MARK: char = '\u{feff}';
+
+/// What a line of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineKind {
+    Blank,
+    /// Between directives, or in a block without being part of it.
+    Comment,
+    /// It begins a directive.
+    Directive,
+    /// Of the block of the directive above.
+    Body,
+    /// It belongs to no directive.
+    Stray,
+}
+
+/// A file, line by line and directive by directive.
+pub(crate) struct Lexed {
+    pub directives: Vec<RawDirective>,
+    /// All of them; one of the kind [`LineKind::Directive`] for each directive.
+    pub lines: Vec<(LineKind, Line)>,
+}
+
 /// Splits a file into directives.
-pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<RawDirective> {
+pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Lexed {
     let text = report.source.text();
     let mut lexer = Lexer { catalogue, report, directives: Vec::new(), in_block: false, complained: false };
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let from = if start == 0 && line.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        let content = line.trim_end_matches(['\n', '\r']);
-        lexer.line(Span::new(start + from.min(content.len()), start + content.len()));
-        start += line.len();
+    let mut kinds = Vec::new();
+    for line in lines(text) {
+        let Span { start, end } = line.content;
+        let mark = if start == 0 && text.starts_with(MARK) { MARK.len_utf8() } else { 0 };
+        kinds.push((lexer.line(Span::new(start + mark, end)), line));
     }
     for directive in &mut lexer.directives {
         if let Body::Block(lines) = &mut directive.body {
@@ -70,7 +94,7 @@ pub(crate) fn lex(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<RawDire
             lines.truncate(filled.map_or(0, |last| last + 1));
         }
     }
-    lexer.directives
+    Lexed { directives: lexer.directives, lines: kinds }
 }
 
 struct Lexer<'a, 'r> {
@@ -83,17 +107,22 @@ struct Lexer<'a, 'r> {
 }
 
 impl Lexer<'_, '_> {
-    fn line(&mut self, line: Span) {
+    fn line(&mut self, line: Span) -> LineKind {
+        let line = self.without_mark(line);
         let content = self.report.source.slice(line);
         let trimmed = content.trim_start();
         let begin = line.end - trimmed.len();
         let indented = begin > line.start;
-        if trimmed.is_empty() || (indented && self.in_block) {
+        if trimmed.is_empty() {
             self.add_to_block(line);
+            LineKind::Blank
+        } else if indented && self.in_block {
+            self.add_to_block(line);
+            LineKind::Body
         } else if trimmed.starts_with('#') {
-            // A comment between directives, or after the last line of a block.
+            LineKind::Comment
         } else if indented {
-            self.indented_outside_a_block(Span::new(begin, line.end), line);
+            self.indented_outside_a_block(Span::new(begin, line.end), line)
         } else if self.is_body_without_indent(trimmed) {
             self.complain(
                 Diagnostic::warning("unindented_block", "a line of a block is not indented")
@@ -102,9 +131,23 @@ impl Lexer<'_, '_> {
                 line,
             );
             self.add_to_block(line);
+            LineKind::Body
         } else {
-            self.directive(line);
+            self.directive(line)
         }
+    }
+
+    /// A byte order mark that does not begin the file comes from files that were put together, and is not to be seen.
+    fn without_mark(&mut self, line: Span) -> Span {
+        let content = self.report.source.slice(line);
+        let rest = content.trim_start_matches(MARK);
+        let span = Span::new(line.end - rest.len(), line.end);
+        if span != line {
+            let diagnostic = Diagnostic::error("byte_order_mark", "a byte order mark stands in the middle of the file");
+            let hint = "remove the invisible character at the start of the line";
+            self.report.push(diagnostic.hint(hint), Span::new(line.start, span.start));
+        }
+        span
     }
 
     fn add_to_block(&mut self, line: Span) {
@@ -132,7 +175,7 @@ impl Lexer<'_, '_> {
             && (block_is_empty || self.complained || !is_upper_word(word))
     }
 
-    fn indented_outside_a_block(&mut self, content: Span, line: Span) {
+    fn indented_outside_a_block(&mut self, content: Span, line: Span) -> LineKind {
         let word = first_word(self.report.source.slice(content));
         if self.catalogue.find(word).is_some() {
             let span = Span::new(content.start, content.start + word.len());
@@ -154,16 +197,17 @@ impl Lexer<'_, '_> {
                     .hint(format!("write '{name} >'")),
                 span,
             );
-            return;
+            return LineKind::Body;
         }
         self.complain(
             Diagnostic::error("stray_line", "this line belongs to no directive")
                 .hint("a block begins with 'DIRECTIVE >'; a directive begins at the start of its line"),
             content,
         );
+        LineKind::Stray
     }
 
-    fn directive(&mut self, line: Span) {
+    fn directive(&mut self, line: Span) -> LineKind {
         let content = self.report.source.slice(line);
         let word = first_word(content);
         let name = Spanned::new(word.to_ascii_uppercase(), Span::new(line.start, line.start + word.len()));
@@ -181,6 +225,7 @@ impl Lexer<'_, '_> {
         self.in_block = opens_block;
         self.complained = false;
         self.directives.push(RawDirective { name, body });
+        LineKind::Directive
     }
 }
 

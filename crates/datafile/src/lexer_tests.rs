@@ -8,7 +8,7 @@ use crate::{Colour, Severity, parse_connection, parse_datasource, render};
 fn lexed(text: &str) -> (Vec<RawDirective>, Vec<&'static str>) {
     let source = SourceFile::new("f.datasource", text);
     let mut report = Report::new(&source);
-    let directives = lex(&mut report, &DATASOURCE);
+    let directives = lex(&mut report, &DATASOURCE).directives;
     (directives, report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect())
 }
 
@@ -68,6 +68,7 @@ fn misplaced_lines_are_reported_once_for_each_run_of_them() {
         ("SCHEMA > a Int32", vec!["text_after_block_mark"]),
         ("TAGS \"x", vec!["open_quote"]),
         ("TAGS {{ x", vec!["open_template"]),
+        ("TAGS a\n\u{feff}\u{feff}ENGINE x", vec!["byte_order_mark"]),
     ] {
         assert_eq!(lexed(text).1, expected, "{text}");
     }
@@ -147,7 +148,7 @@ proptest! {
         for catalogue in [&DATASOURCE, &CONNECTION] {
             let source = SourceFile::new("f", text.as_str());
             let mut report = Report::new(&source);
-            for directive in lex(&mut report, catalogue) {
+            for directive in lex(&mut report, catalogue).directives {
                 prop_assert!(inside(directive.name.span));
                 let spans: Vec<Span> = match &directive.body {
                     Body::Inline(words) => words.iter().map(|word| word.span).collect(),

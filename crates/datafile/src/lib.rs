@@ -18,6 +18,7 @@
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
 //! | `schedule`, `exclude` | when an import works, which keys it leaves out |
+//! | [`print`], [`edit`] | the way back: a file taken apart and put together again, laid out, changed in one place |
 //! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
 //! | [`write`] | new files, as text that is read back as the same values |
 
@@ -29,12 +30,14 @@ pub mod default;
 pub mod diagnostic;
 pub mod directives;
 pub mod document;
+pub mod edit;
 pub mod engine;
 mod exclude;
 pub mod extras;
 pub mod indexes;
 pub mod lexer;
 pub mod path;
+pub mod print;
 pub mod reader;
 mod schedule;
 pub mod secrets;

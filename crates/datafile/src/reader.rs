@@ -92,7 +92,16 @@ impl Reader<'_, '_> {
             [] | [_] => self.only(directive, &words),
             [first, .., last] => {
                 let span = first.span.to(last.span);
-                Some(Spanned::new(Text { value: self.report.source.slice(span).to_owned(), secret: false }, span))
+                let source = self.report.source;
+                let value = match &directive.body {
+                    Body::Inline(_) => source.slice(span).to_owned(),
+                    // However a block is indented, it says the same; comments between its lines are not part of it.
+                    Body::Block(lines) => {
+                        let parts = lines.iter().map(|line| source.slice(*line).trim());
+                        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+                    }
+                };
+                Some(Spanned::new(Text { value, secret: false }, span))
             }
         }
     }
@@ -239,12 +248,22 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     text[1..].split_once(quote)
 }
 
-/// The lines without the indentation that they share, and without blank ones around them.
+/// The lines without the blanks that all of them begin with, and without blank ones around them.
 pub(crate) fn dedent(lines: &[&str]) -> String {
-    let indent = |line: &&str| line.len() - line.trim_start().len();
-    let common = lines.iter().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let common = indentation(lines).len();
     let dedented: Vec<&str> = lines.iter().map(|line| line.get(common..).unwrap_or("").trim_end()).collect();
     dedented.join("\n").trim_matches('\n').to_owned()
+}
+
+/// The blanks that all lines begin with, but for those that have nothing else.
+pub(crate) fn indentation<'a>(lines: &[&'a str]) -> &'a str {
+    let filled = lines.iter().filter(|line| !line.trim().is_empty());
+    let blanks = |line: &&'a str| &line[..line.len() - line.trim_start().len()];
+    let common = |one: &'a str, other: &'a str| {
+        let same = one.char_indices().zip(other.chars()).find(|((_, a), b)| a != b).map(|((at, _), _)| at);
+        &one[..same.unwrap_or(one.len().min(other.len()))]
+    };
+    filled.map(blanks).reduce(common).unwrap_or("")
 }
 
 #[cfg(test)]
@@ -272,5 +291,8 @@ mod tests {
     #[test]
     fn a_block_loses_the_indentation_that_its_lines_share() {
         assert_eq!(dedent(&["    a", "", "      b  ", "    c"]), "a\n\n  b\nc");
+        assert_eq!(dedent(&["\ta", "\t\tb"]), "a\n\tb");
+        assert_eq!(dedent(&["\ta", "  b"]), "\ta\n  b");
+        assert_eq!(dedent(&["\u{3000}a", " b"]), "\u{3000}a\n b", "nothing is lost");
     }
 }

@@ -96,10 +96,36 @@ impl SourceFile {
 
     /// Line and column of a byte offset, both counted from 1, the column in characters.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let ended = lines(&self.text).take_while(|line| line.next <= offset && line.content.end < line.next);
+        let (count, start) = ended.fold((0, 0), |(count, _), line| (count + 1, line.next));
+        let before = self.text.get(start..offset).unwrap_or(&self.text[start..]);
+        (count + 1, before.chars().count() + 1)
     }
+}
+
+/// A line of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Without its end.
+    pub content: Span,
+    /// Where the next line begins.
+    pub next: usize,
+}
+
+/// The lines of a text: they end in LF, CRLF or CR, the last one perhaps in nothing.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = Line> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
+        let length = rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let end = match &rest[length..] {
+            behind if behind.starts_with("\r\n") => 2,
+            behind => behind.len().min(1),
+        };
+        let line = Line { content: Span::new(start, start + length), next: start + length + end };
+        start = line.next;
+        Some(line)
+    })
 }
 
 impl std::fmt::Debug for SourceFile {
@@ -134,5 +160,9 @@ mod tests {
         assert_eq!(file.line_column(0), (1, 1));
         assert_eq!(file.line_column(3), (1, 3));
         assert_eq!(file.line_column(5), (2, 1));
+        let file = SourceFile::new("f", "a\rb\r\nc\n\n");
+        let places: Vec<(usize, usize)> = (0..=8).map(|at| file.line_column(at)).collect();
+        assert_eq!(places, [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (4, 1), (5, 1)]);
+        assert_eq!(SourceFile::new("f", "").line_column(0), (1, 1));
     }
 }

@@ -334,7 +334,8 @@ fn orders() -> ParquetFile {
     let lines = StructArray::new(of.clone(), vec![skus, counts], Some(there.into()));
     let item = Arc::new(Field::new("item", DataType::Struct(of), true));
     let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 3, 4, 4, 4].into());
-    let lists = arrow::array::ListArray::new(item, offsets, Arc::new(lines), Some(vec![true, true, true, false].into()));
+    let lists =
+        arrow::array::ListArray::new(item, offsets, Arc::new(lines), Some(vec![true, true, true, false].into()));
     let lists: ArrayRef = Arc::new(lists);
     let field = Field::new("lines", lists.data_type().clone(), true);
     let outer: ArrayRef = Arc::new(StructArray::new([field].into_iter().collect(), vec![Arc::clone(&lists)], None));
