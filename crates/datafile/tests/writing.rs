@@ -90,7 +90,10 @@ proptest! {
 fn the_file_looks_as_people_write_it() {
     let connection = NewConnection {
         region: Some("eu-west-1".to_owned()),
-        access: NewAccess::Role { arn: "arn:aws:iam::111111111111:role/reader".to_owned(), external_id: "id".to_owned() },
+        access: NewAccess::Role {
+            arn: "arn:aws:iam::111111111111:role/reader".to_owned(),
+            external_id: "id".to_owned(),
+        },
         ..NewConnection::default()
     };
     let text = connection_text(&connection).expect("writable");
