@@ -1,7 +1,6 @@
 //! The threads of a process: one actix system for the actors, one tokio runtime for network and disk.
 
 use std::future::Future;
-use std::time::Duration;
 
 use connector_core::error::Failure;
 use tokio::runtime::Handle;
@@ -10,9 +9,6 @@ use super::Ended;
 
 /// Threads of the I/O runtime. They only wait, so few are enough on any machine.
 const IO_THREADS: usize = 2;
-
-/// How long the end of what runs on the I/O runtime is waited for. It takes no time, unless the operating system hangs.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Runs a verb: inside an actix system, with the I/O runtime beside it.
 pub fn block_on<T, F>(work: impl FnOnce(Handle) -> F) -> Result<T, Ended>
@@ -38,8 +34,7 @@ where
         .build()
         .map_err(|error| Failure::config("threads", format!("cannot start threads: {error}")))?;
     let result = actix::System::new().block_on(work(io.handle().clone())).and_then(then);
-    // Whoever works on the data directory next in this process finds it free only if nothing of this holds it any more. A
-    // read that nobody waits for is not waited for, either.
-    io.shutdown_timeout(LAST_WORD);
+    // What still runs, such as a read that nobody waits for, need not be waited for.
+    io.shutdown_background();
     result
 }
