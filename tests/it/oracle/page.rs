@@ -46,7 +46,7 @@ fn parts() -> Vec<(String, String)> {
 fn row(directive: &Directive) -> String {
     let Directive { name, treatment, argument, default, required, about, .. } = directive;
     let takes = match argument {
-        empty if empty.is_empty() => String::new(),
+        "" => String::new(),
         mixed if mixed.contains('`') => (*mixed).to_owned(),
         plain => format!("`{plain}`"),
     };
