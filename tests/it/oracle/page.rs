@@ -45,9 +45,9 @@ fn parts() -> Vec<(String, String)> {
 
 fn row(directive: &Directive) -> String {
     let Directive { name, treatment, argument, default, required, about, .. } = directive;
-    let takes = match argument {
-        empty if empty.is_empty() => String::new(),
-        mixed if mixed.contains('`') => (*mixed).to_owned(),
+    let takes = match *argument {
+        "" => String::new(),
+        mixed if mixed.contains('`') => mixed.to_owned(),
         plain => format!("`{plain}`"),
     };
     let without = match (required, default) {
