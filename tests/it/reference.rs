@@ -65,6 +65,8 @@ fn every_verb_says_what_it_does_and_shows_examples_that_it_understands() {
             continue;
         };
         let is_example = |line: &&str| line.trim_start().starts_with("s3-connector ");
+        // A long one goes on behind a backslash, as in a shell.
+        let examples = examples.replace("\\\n", " ");
         let mut of_it = 0;
         for line in examples.lines().filter(is_example) {
             let words = words(line);
