@@ -7,7 +7,7 @@
 //! | [`folder`] | which folder that is, if nobody says |
 //! | [`notes`] | what a data source asks for and a Delta table cannot do |
 //! | [`destination`] | where tables are: a folder, or a bucket with the connection that writes there |
-//! | [`reference`] | what there is to say of every key of the settings |
+//! | [`mod@reference`] | what there is to say of every key of the settings |
 //! | [`secrets`] | the environment and the folder that `tb_secret` looks into |
 //! | `toml`, `units` | TOML values with their places; durations and sizes |
 //!

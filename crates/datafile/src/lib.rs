@@ -18,7 +18,7 @@
 //! | [`reader`], [`secrets`] | words to values, `{{ tb_secret("NAME") }}` resolved |
 //! | [`mod@column`], [`types`], [`default`], [`path`] | the SCHEMA block |
 //! | `schedule`, `exclude` | when an import works, which keys it leaves out |
-//! | [`print`], [`edit`] | the way back: a file taken apart and put together again, laid out, changed in one place |
+//! | [`mod@print`], [`edit`] | the way back: a file taken apart and put together again, laid out, changed in one place |
 //! | [`datasource`], [`engine`], [`csv`], [`extras`], [`indexes`], [`connection`] | the two kinds of file |
 //! | [`mod@write`] | new files, as text that is read back as the same values |
 

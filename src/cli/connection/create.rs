@@ -80,7 +80,7 @@ pub struct RoleArguments {
     /// The ARN of a KMS key that objects are encrypted with
     #[arg(long, value_name = "ARN", value_parser = arn::parse_key)]
     pub kms_key: Vec<String>,
-    /// An S3-compatible store instead of AWS, such as https://s3.example.com
+    /// An S3-compatible store instead of AWS, such as `https://s3.example.com`
     #[arg(long, value_name = "URL", value_parser = parse_endpoint)]
     pub endpoint: Option<String>,
     /// Name the bucket in the path instead of the host
@@ -132,7 +132,7 @@ pub struct PlainArguments {
     /// Do not sign requests
     #[arg(long)]
     anonymous: bool,
-    /// An S3-compatible store instead of AWS, such as https://s3.example.com
+    /// An S3-compatible store instead of AWS, such as `https://s3.example.com`
     #[arg(long, value_name = "URL", value_parser = parse_endpoint)]
     endpoint: Option<String>,
     /// Name the bucket in the path instead of the host

@@ -9,7 +9,7 @@ const GAP: usize = 2;
 /// No column is made narrower than this, or than its heading.
 const NARROWEST: usize = 12;
 
-/// Rows, and how they are laid out. Pure: see [`super::table`].
+/// Rows, and how they are laid out. Pure: see [`super::table()`].
 pub(super) struct Layout {
     /// Escaped; tabs and line ends, too.
     rows: Vec<Vec<String>>,
