@@ -33,7 +33,7 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             output::diagnostics(&problems.diagnostics);
             let errors = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
             let noun = if errors == 1 { "problem" } else { "problems" };
-            let message = format!("{errors} {noun} in the configuration; nothing was started");
+            let message = format!("{errors} {noun} in the configuration; nothing was done");
             Err(Failure::config("bad_configuration", message).into())
         }
     }

@@ -54,7 +54,10 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
         let message = format!("there is no configuration folder {}", folder.display());
         let hint = "the default is config/ in the current directory, or that directory itself if it holds .connection \
                     and .datasource files; name another one with --config";
-        return Err(Problems { diagnostics: vec![Diagnostic::error("missing_folder", message).hint(hint)] });
+        let first =
+            "to begin with nothing, let the first connection make it: s3-connector connection create s3_iamrole";
+        let diagnostic = Diagnostic::error("missing_folder", message).hint(hint).hint(first);
+        return Err(Problems { diagnostics: vec![diagnostic] });
     }
     let Parts { settings, connections, datasources, diagnostics } = read_parts(folder, around);
     loader.diagnostics = diagnostics;
@@ -64,7 +67,12 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     if datasources.is_empty() {
         let message = format!("there is no data source in {}", shown(folder));
         let diagnostic = Diagnostic::warning("no_data_source", message);
-        loader.diagnostics.push(diagnostic.hint("a data source is a file such as datasources/orders.datasource"));
+        loader.diagnostics.push(diagnostic.hint(if connections.is_empty() {
+            "begin with a connection: s3-connector connection create s3_iamrole"
+        } else {
+            "a data source is a file such as datasources/orders.datasource, written from a sample by: s3-connector \
+             datasource generate 's3://my-bucket/orders/*.csv'"
+        }));
     }
     loader.check_destination(&connections, &settings);
     let imports = loader.imports(&settings, &connections, &datasources);

@@ -41,7 +41,7 @@ impl DefaultChain {
 
     fn error(&self, error: &CredentialsError) -> S3Error {
         let connection = self.connection.clone();
-        let detail = text::chain(error, &[]);
+        let detail = attempts(error).unwrap_or_else(|| text::chain(error, &[]));
         match error {
             CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
                 S3Error::NoCredentials { connection, detail }
@@ -55,6 +55,20 @@ impl DefaultChain {
             },
         }
     }
+}
+
+/// Why each link of the chain has nothing, on one line; `None` if the error is another one. The chain tells it as a list of
+/// lines that begin alike, so long that the last ones would be cut off.
+fn attempts(error: &CredentialsError) -> Option<String> {
+    const NOTHING: &str = "the credential provider was not enabled";
+    let told = std::error::Error::source(error)?.to_string();
+    let (_, links) = told.split_once("Attempted:\n")?;
+    let links = links.lines().filter_map(|line| {
+        let (link, why) = line.trim().split_once(": ")?;
+        let why = why.strip_prefix(NOTHING).unwrap_or(why).trim_start_matches(": ");
+        Some(format!("{link}: {}", if why.is_empty() { "nothing set" } else { why }))
+    });
+    Some(text::clean(&links.collect::<Vec<_>>().join("; "), &[]))
 }
 
 #[async_trait]
