@@ -66,8 +66,8 @@ Every day:
   s3-connector quarantine ls                        what did not fit, and why
   s3-connector plan                                 what would the next sync do?
 
-With --json, a verb prints one JSON document on standard output and nothing else there, also
-if it fails: then it is {\"error\": {\"code\", \"class\", \"message\"}}. Notes stay on standard error.
+With --json, a verb prints one JSON document on standard output and nothing else there, also if it
+fails: then it is {\"error\": {\"code\", \"class\", \"message\"}}. Notes stay on standard error.
 
 Exit codes:
   0    all well

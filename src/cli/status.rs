@@ -21,8 +21,9 @@ use crate::destination::table_location;
 /// Show how far each import is: state, files, rows, backlog, watermark.
 #[derive(Args)]
 #[command(after_help = "\
-If the files of the configuration are broken, the program that runs goes on with those that it took before: then this
-says how far that is, and what it refuses. With --json each import then has it in its field configuration.
+If the files of the configuration are broken, the program that runs goes on with those that it
+took before: then this says how far that is, and what it refuses. With --json each import then has
+it in its field configuration.
 
 Examples:
   s3-connector status

@@ -28,7 +28,8 @@ Examples:
   s3-connector connection check shop
   s3-connector connection check shop --bucket s3://my-bucket/in/  before there is a data source
   s3-connector connection check lake --bucket s3://lake/tables --write
-  s3-connector connection check --json | jq '.connections[].findings[] | select(.outcome == \"failed\")'
+  s3-connector connection check --json \\
+      | jq '.connections[].findings[] | select(.outcome == \"failed\")'
 
 Exit codes: 0 if nothing failed (warnings count as nothing), else that of the worst failure.")]
 pub struct Check {

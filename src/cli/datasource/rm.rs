@@ -29,7 +29,7 @@ use crate::operations::purge;
 #[command(after_help = "\
 Examples:
   s3-connector datasource rm orders
-  s3-connector datasource rm orders --purge        also its tables, for good, and every trace in the ledger
+  s3-connector datasource rm orders --purge        also its tables, and its trace in the ledger
   s3-connector datasource rm orders --purge --yes  without a question")]
 pub(super) struct Rm {
     #[command(flatten)]
