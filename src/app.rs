@@ -45,6 +45,9 @@ use crate::operations::{Operation, Operator, Turns};
 pub const INSTANCE_SECRET: &str = "instance-secret";
 /// Files too large for memory are decoded from here.
 const SPOOL_FOLDER: &str = "spool";
+/// How often it is looked whether the ledger is closed, and how long in between: 2 s in all.
+const LOOKS_WHILE_CLOSING: u32 = 400;
+const CLOSING_PACE: Duration = Duration::from_millis(5);
 /// How often a sync is tried again when its import was restarted under it.
 const SYNC_ATTEMPTS: u32 = 5;
 
@@ -202,11 +205,28 @@ impl App {
         if tokio::time::timeout(deadline + Duration::from_secs(1), drained).await.is_err() {
             tracing::warn!("not every import ended in time; the next start recovers");
         }
-        if let Some(servers) = self.servers {
+        let Self { first, live, supervisor, world, ledger, servers, _gauges, _backups, _watch } = self;
+        if let Some(servers) = servers {
             servers.stop().await;
         }
-        self.world.pool.shutdown();
+        world.pool.shutdown();
+        drop((first, live, supervisor, world, _gauges, _backups, _watch));
+        closed(ledger).await;
     }
+}
+
+/// Waits until nobody has the ledger any more, and so its database is closed and its lock is free: actors let go of it a
+/// moment after they have ended, on threads of their own.
+async fn closed(ledger: Arc<SqliteLedger>) {
+    let open = Arc::downgrade(&ledger);
+    drop(ledger);
+    for _ in 0..LOOKS_WHILE_CLOSING {
+        if open.strong_count() == 0 {
+            return;
+        }
+        tokio::time::sleep(CLOSING_PACE).await;
+    }
+    tracing::warn!(users = open.strong_count(), "the ledger is still open");
 }
 
 /// Whether the same sync may go better in a moment. What the user must change, and bad data, will not.

@@ -6,8 +6,7 @@ use clap::Args;
 use connector_core::error::Failure;
 use serde_json::{Map, Value, json};
 
-use super::{ConfigFolder, Ended, VerbResult, code_of, operation, output, project, worse};
-use crate::operations::{NoParameters, Operation};
+use super::{ConfigFolder, VerbResult, code_of, operation, output, project, worse};
 
 /// Keep the tables in order now: remove what has expired, write small files together, clean up
 #[derive(Args)]
@@ -37,23 +36,17 @@ impl Maintain {
             None => project.imports.iter().collect(),
         };
         let (mut all, mut worst) = (Map::new(), None);
-        for spec in wanted {
-            let name = spec.name.as_str();
-            // One that fails keeps none of the others from being put in order.
-            let (summary, class) = match operation::carry_out(&project, spec, Operation::Maintain(NoParameters {})) {
-                Ok(summary) => (summary, None),
-                Err(Ended::Told(class)) => (json!({ "failure": { "class": class } }), Some(class)),
-                Err(Ended::Failed(Failure { class, code, message })) => {
-                    output::error(&format!("{name}: {message}"));
-                    (json!({ "failure": { "class": class, "code": code, "message": message } }), Some(class))
-                }
-            };
-            worst = worse(worst, class);
-            if !self.json && class.is_none() {
+        operation::maintain(&project, &wanted, |name, result| {
+            let summary = result.unwrap_or_else(|Failure { class, code, message }| {
+                output::error(&format!("{name}: {message}"));
+                worst = worse(worst, Some(class));
+                json!({ "failure": { "class": class, "code": code, "message": message } })
+            });
+            if !self.json && summary.get("failure").is_none() {
                 tell(name, &summary);
             }
             all.insert(name.to_owned(), summary);
-        }
+        })?;
         if self.json {
             output::line(Value::Object(all).to_string());
         }

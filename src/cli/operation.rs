@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use connector_core::clock::SystemClock;
 use connector_core::error::Failure;
+use connector_core::ids::ImportName;
 use connector_core::ports::ImportRecord;
 use connector_core::spec::{ImportSpec, Schedule};
 use connector_ledger::{LedgerReader, SqliteLedger};
@@ -15,7 +16,7 @@ use super::{Ended, running, runtime};
 use crate::app::{App, Service};
 use crate::config::Project;
 use crate::destination::Destinations;
-use crate::operations::{Operation, mend, retry};
+use crate::operations::{NoParameters, Operation, mend, retry};
 
 /// Returns the summary of the operation.
 ///
@@ -29,12 +30,56 @@ pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operati
         }
         return Ok(running.operate(spec.name.as_str(), &operation)?);
     }
-    if open(&project.settings.data_dir)?.is_none() && operation.mending().is_none() {
-        let (name, data_dir) = (&spec.name, project.settings.data_dir.display());
-        let message = format!("{name} never ran with the data directory {data_dir}, so there is nothing to do");
-        return Err(Failure::config("never_ran", message).into());
+    if operation.mending().is_none() {
+        has_run(project, spec.name.as_str())?;
     }
     here(project.clone(), spec.clone(), operation).map_err(|ended| in_use(ended, project))
+}
+
+/// Maintenance of several imports, one after the other; one that fails keeps none of the others from it. Each is told as
+/// soon as it is done.
+///
+/// # Errors
+/// If none of them could begin.
+pub(super) fn maintain(
+    project: &Project,
+    wanted: &[&ImportSpec],
+    mut told: impl FnMut(&str, Result<Value, Failure>),
+) -> Result<(), Ended> {
+    let operation = || Operation::Maintain(NoParameters {});
+    if let Some(running) = running::find(project) {
+        for spec in wanted {
+            told(spec.name.as_str(), running.operate(spec.name.as_str(), &operation()));
+        }
+        return Ok(());
+    }
+    has_run(project, "the configuration")?;
+    let (names, own): (Vec<_>, _) = (wanted.iter().map(|spec| spec.name.clone()).collect(), project.clone());
+    let done = runtime::block_on(|io| async move {
+        let app = App::start(only(own, &names), io, Service::None).await?;
+        for spec in &app.project().imports {
+            told(spec.name.as_str(), app.operate(spec, operation()).await);
+        }
+        app.stop(DRAIN).await;
+        Ok(())
+    });
+    done.map_err(|ended| in_use(ended, project))
+}
+
+/// Only these imports, and without ticks: nothing but what is asked for shall happen.
+fn only(mut project: Project, names: &[ImportName]) -> Project {
+    project.imports.retain(|spec| names.contains(&spec.name));
+    project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
+    project
+}
+
+fn has_run(project: &Project, what: &str) -> Result<(), Failure> {
+    if open(&project.settings.data_dir)?.is_some() {
+        return Ok(());
+    }
+    let data_dir = project.settings.data_dir.display();
+    let message = format!("{what} never ran with the data directory {data_dir}, so there is nothing to do");
+    Err(Failure::config("never_ran", message))
 }
 
 /// Nobody answers at the API, but somebody has the data directory.
@@ -54,7 +99,7 @@ pub(super) fn in_use(ended: Ended, project: &Project) -> Ended {
 }
 
 /// Without a running program.
-fn here(mut project: Project, spec: ImportSpec, operation: Operation) -> Result<Value, Ended> {
+fn here(project: Project, spec: ImportSpec, operation: Operation) -> Result<Value, Ended> {
     runtime::block_on(|io| async move {
         let clock = SystemClock;
         if let Operation::Retry(parameters) = operation {
@@ -69,10 +114,7 @@ fn here(mut project: Project, spec: ImportSpec, operation: Operation) -> Result<
             let now = connector_core::clock::Clock::now(&clock);
             return Ok(mend(&ledger, known.as_ref(), &tables, &spec, how, now).await?);
         }
-        // Nothing but the operation runs: neither other imports, nor ticks of this one.
-        project.imports.retain(|other| other.name == spec.name);
-        project.imports.iter_mut().for_each(|spec| spec.schedule = Schedule::OnDemand);
-        let app = App::start(project, io, Service::None).await?;
+        let app = App::start(only(project, std::slice::from_ref(&spec.name)), io, Service::None).await?;
         let summary = app.operate(&spec, operation).await;
         app.stop(DRAIN).await;
         Ok(summary?)

@@ -24,6 +24,8 @@ def main():
     task = json.load(sys.stdin)
     child, terminal = pty.fork()
     if child == 0:
+        # Whoever runs the tests in the background has it ignored, which would be inherited.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(task["command"][0], task["command"])
     answers = list(task["answers"])
     raw, seen, deadline = b"", 0, time.monotonic() + DEADLINE

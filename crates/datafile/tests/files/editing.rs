@@ -132,7 +132,8 @@ fn columns_are_declared_anew_added_and_taken_out() {
         let refused = put_column(&source(FILE), name, declaration);
         assert!(matches!(refused, Err(EditError::NotADeclaration { .. })), "{declaration}: {refused:?}");
     }
-    assert!(matches!(put_column(&source("TAGS x"), "a", "a Int8"), Err(EditError::NoColumn { .. })));
+    let without = source("IMPORT_CONNECTION_NAME shop\nIMPORT_BUCKET_URI s3://drop/*.csv\n");
+    assert!(matches!(put_column(&without, "a", "a Int8"), Err(EditError::NoColumn { .. })));
 
     let gone = |text: &str, name: &str| remove_column(&source(text), name);
     assert_eq!(difference(FILE, &gone(FILE, "odd_name").expect("gone")), ["-    `odd name` String,"]);

@@ -16,12 +16,12 @@ fn case_13_a_ledger_that_a_newer_program_has_brought_up_to_date_is_refused_by_an
     drop(House::at(dir.path()));
     let path = dir.path().join(crate::LEDGER_FILE);
     let db = rusqlite::Connection::open(&path).unwrap();
-    db.pragma_update(None, "user_version", 4).unwrap();
+    db.pragma_update(None, "user_version", 5).unwrap();
     drop(db);
     let before = std::fs::read(&path).unwrap();
     let Err(refused) = SqliteLedger::open(dir.path()) else { panic!("opened") };
     assert_eq!(refused.code(), "ledger_newer");
-    assert!(refused.to_string().contains("has schema version 4 and this program knows versions up to 3"), "{refused}");
+    assert!(refused.to_string().contains("has schema version 5 and this program knows versions up to 4"), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

@@ -143,6 +143,7 @@ fn the_tables_have_all_indexes_and_triggers_and_are_sound() {
             "table adopted on adopted",
             "table batch_outcome on batch_outcome",
             "table member on member",
+            "table origin on origin",
             "table reading on reading",
             "table schema_version on schema_version"
         ]
