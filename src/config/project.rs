@@ -27,6 +27,9 @@ pub const SETTINGS_FILE: &str = "s3-connector.toml";
 /// Folders deeper than this are not looked into.
 const MAX_DEPTH: usize = 8;
 
+/// The code of the warning that there is nothing to import.
+pub const NO_DATA_SOURCE: &str = "no_data_source";
+
 /// A configuration that was accepted.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -66,7 +69,7 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.check_regions(&connections, &settings);
     if datasources.is_empty() {
         let message = format!("there is no data source in {}", shown(folder));
-        let diagnostic = Diagnostic::warning("no_data_source", message);
+        let diagnostic = Diagnostic::warning(NO_DATA_SOURCE, message);
         loader.diagnostics.push(diagnostic.hint(if connections.is_empty() {
             "begin with a connection: s3-connector connection create s3_iamrole"
         } else {

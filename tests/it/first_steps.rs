@@ -200,3 +200,32 @@ fn the_same_session_works_against_moto() {
     assert_eq!(put["objects"], json!(2));
     follow_the_session(&mut shell, Some(&python));
 }
+
+#[test]
+fn where_there_is_nothing_yet_each_verb_names_the_step_that_makes_it() {
+    let shell = Shell::new(ENDPOINT, ACCOUNT, None);
+    let told = |verb: &str| {
+        let finished = Finished::of(shell.command(&format!("s3-connector {verb}")).output().expect("sh runs"));
+        assert!(!finished.stderr.contains("panicked"), "{verb}: {}", finished.stderr);
+        finished.stdout + &finished.stderr
+    };
+    let verbs = ["check", "status", "run --once", "plan", "push", "datasource ls", "connection ls", "connection check"];
+    for verb in verbs {
+        let told = told(verb);
+        assert!(told.contains("s3-connector connection create s3_iamrole"), "{verb}: {told}");
+    }
+    assert!(!shell.at("config").exists(), "looking makes nothing");
+    let missing = told("connection create s3_iamrole");
+    assert!(missing.contains("--role-arn arn:aws:iam::111111111111:role/s3-connector-my-bucket"), "{missing}");
+    assert!(missing.contains("Environment: environment variable not set; "), "{missing}");
+
+    told("connection create s3 --name try --anonymous --endpoint http://127.0.0.1:9");
+    for verb in ["check", "status", "run --once", "plan", "push", "datasource ls"] {
+        let told = told(verb);
+        assert!(told.contains("s3-connector datasource generate 's3://my-bucket/"), "{verb}: {told}");
+    }
+    let probed = told("connection check");
+    assert!(probed.contains("connection try") && !probed.contains("no data source in config"), "{probed}");
+    let removed = told("datasource rm orders --yes");
+    assert!(removed.contains("there is no data source orders; there is none at all in the folder config"), "{removed}");
+}

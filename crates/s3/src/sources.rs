@@ -200,6 +200,15 @@ mod tests {
     }
 
     #[test]
+    fn what_each_link_of_the_chain_lacks_is_told_on_a_line() {
+        let told = "no credentials found in chain. Attempted:\n  Environment: the credential provider was not enabled: \
+                    environment variable not set\n  Profile: the credential provider was not enabled\n  Imds: disabled\n";
+        let lacks = attempts(&CredentialsError::not_loaded(told)).expect("links");
+        assert_eq!(lacks, "Environment: environment variable not set; Profile: nothing set; Imds: disabled");
+        assert_eq!(attempts(&CredentialsError::not_loaded("no such profile")), None);
+    }
+
+    #[test]
     fn an_empty_chain_is_a_config_error_and_a_silent_one_is_not() {
         let chain = DefaultChain::of("c", Credentials::new("a", "b", None, None, "test"));
         assert_eq!(chain.error(&CredentialsError::not_loaded("nothing there")).code(), "no_credentials");

@@ -50,7 +50,7 @@ pub struct Check {
 
 impl Check {
     pub fn execute(self) -> VerbResult {
-        let project = project::load_project(&self.folder)?;
+        let project = project::load_without_data_sources(&self.folder)?;
         let chosen = self.chosen(&project)?;
         let uri = self.bucket.as_deref().map(bucket_uri).transpose()?;
         let mut planned = Vec::new();
