@@ -147,7 +147,7 @@ impl Status {
             Some(running) => configuration_lines(&running.config).iter().for_each(output::line),
             None if imports.is_empty() => {}
             None => output::line(
-                "\nno program runs; `s3-connector run` starts one. Why one has ended says its log, on its standard error",
+                "\nno program runs; `s3-connector run` starts one; if one has ended, its log, on its standard error, says why",
             ),
         }
         Ok(())
