@@ -127,7 +127,10 @@ impl Control for SupervisorControl {
         if let Some(observed) = observed.into_iter().find(|observed| observed.import == import)
             && matches!(observed.state, ImportState::Paused | ImportState::Failed | ImportState::Stopped)
         {
-            let message = format!("{import} is {}; resume it first", observed.state);
+            let message = format!(
+                "{import} is {}; resume it first: s3-connector datasource scheduling resume {import}",
+                observed.state
+            );
             return Err(ControlError::Refused { code: "not_running", message });
         }
         let sync = self.supervisor.send(Sync { import: import.clone() });

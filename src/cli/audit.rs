@@ -262,8 +262,9 @@ fn tell_finding(finding: &VersionFinding) {
 
 fn tell_bucket(bucket: &BucketReport, name: &str) {
     output::line(format!(
-        "  {} match: {} unseen, {} changed, {} vanished",
+        "  {} {}: {} unseen, {} changed, {} vanished",
         output::count(bucket.objects, "object"),
+        if bucket.objects == 1 { "matches" } else { "match" },
         bucket.unseen,
         bucket.changed,
         bucket.vanished

@@ -1,6 +1,7 @@
 //! `explain`: why an object was ingested or not, which rule decided, and when it is its turn. Asks the bucket and the
 //! ledger, whether the program runs or not.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::output::printable;
 use super::{ConfigFolder, VerbResult, output, project, running, runtime};
 use crate::app::connect;
+use crate::config::Project;
 use crate::explain::{Address, Concerned, Explainer, look};
 
 /// Say why an object was ingested or not, which rule decided, and what happens next
@@ -51,7 +53,7 @@ impl Explain {
         if self.json {
             output::line(json!(answers).to_string());
         } else {
-            tell(&self.uri, &answers);
+            tell(&self.uri, &answers, &project);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -73,12 +75,13 @@ fn objects(concerned: &[Concerned<'_>], address: &Address) -> Result<Vec<Now>, s
     })
 }
 
-fn tell(uri: &str, answers: &[Explanation]) {
+fn tell(uri: &str, answers: &[Explanation], project: &Project) {
     output::line(printable(uri));
     if answers.iter().all(|answer| answer.verdict == Verdict::OtherBucket) {
-        let names: Vec<&str> = answers.iter().map(|answer| answer.import.as_str()).collect();
-        let names = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
-        return output::line(format!("  no import reads this bucket ({names})"));
+        let buckets: BTreeSet<&str> = project.imports.iter().map(|spec| spec.uri.bucket()).collect();
+        let read = Vec::from_iter(buckets).join(", ");
+        let read = if read.is_empty() { "there are no imports".to_owned() } else { format!("read are: {read}") };
+        return output::line(format!("  no import reads this bucket; {read}"));
     }
     for answer in answers {
         output::line(format!("\n{}: {}", answer.import, verdict(answer)));

@@ -36,8 +36,8 @@ enum Verb {
 
 #[derive(Args)]
 #[command(after_help = "\
-The copy is whole and checked. It tells which objects were read, so keep it as you keep the tables: a table that is newer
-than its ledger has to be adopted before it is written to.
+The copy is whole and checked. It tells which objects were read, so keep it as you keep the
+tables: a table that is newer than its ledger has to be adopted before it is written to.
 
 Examples:
   s3-connector ledger export ledger-backup.db")]
@@ -53,7 +53,8 @@ struct Export {
 
 #[derive(Args)]
 #[command(after_help = "\
-A ledger that is older than the table stops the import with the command that mends it; nothing is read twice.
+A ledger that is older than the table stops the import with the command that mends it; nothing is
+read twice.
 
 Examples:
   s3-connector ledger import ledger-backup.db

@@ -11,9 +11,9 @@ use super::{ConfigFolder, VerbResult, code_of, operation, output, project, worse
 /// Keep the tables in order now: remove what has expired, write small files together, clean up
 #[derive(Args)]
 #[command(after_help = "\
-The running program does this by itself, in small steps between batches. No row changes and none is lost: only rows that
-ENGINE_TTL has let expire leave the table. A data source that fails keeps none of the others from it; the exit code is that
-of the worst.
+The running program does this by itself, in small steps between batches. No row changes and none
+is lost: only rows that ENGINE_TTL has let expire leave the table. A data source that fails keeps
+none of the others from it; the exit code is that of the worst.
 
 Examples:
   s3-connector maintain

@@ -50,18 +50,24 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Examples:
-  s3-connector demo          see it work, with an S3 of its own
-  s3-connector check         is the configuration right, what would be read?
-  s3-connector plan          what would the next sync do?
-  s3-connector run           import each minute what has landed
-  s3-connector run --once    import everything that is new, and end
-  s3-connector status        how far is it?
-  s3-connector history       what has been imported, file by file
-  s3-connector quarantine ls what did not fit, and why
+First steps:
+  s3-connector demo                                 see it work, with an S3 of its own
+  s3-connector connection create s3_iamrole         how to reach your bucket, step by step
+  s3-connector datasource generate 's3://my-bucket/orders/*.csv'
+                                                    a table for files such as these
+  s3-connector push                                 is all of it right? then it takes effect
+  s3-connector run --once                           import everything that is new, and end
+  s3-connector datasource data orders               rows of the table
 
-With --json, a verb prints one JSON document on standard output and nothing else there, also if it fails: then it is
-{\"error\": {\"code\", \"class\", \"message\"}}. Notes stay on standard error.
+Every day:
+  s3-connector run                                  import each minute what has landed
+  s3-connector status                               how far is it?
+  s3-connector history orders --files               what has been imported, file by file
+  s3-connector quarantine ls                        what did not fit, and why
+  s3-connector plan                                 what would the next sync do?
+
+With --json, a verb prints one JSON document on standard output and nothing else there, also if it
+fails: then it is {\"error\": {\"code\", \"class\", \"message\"}}. Notes stay on standard error.
 
 Exit codes:
   0    all well
@@ -82,19 +88,22 @@ struct ConfigFolder {
     config: PathBuf,
 }
 
+/// Verbs that explain more than a line in `--help` have an `about` here: a doc comment would take the explanation away.
 #[derive(Subcommand)]
 enum Verb {
-    /// Run all imports until stopped, or once
+    #[command(about = "Run all imports until stopped, or once")]
     Run(run::Run),
-    /// Run the pipeline on sample files that keep coming, with an S3 of its own
+    #[command(about = "Run the pipeline on sample files that keep coming, with an S3 of its own")]
     Demo(demo::Demo),
-    /// Serve a folder as S3 and STS, to try files offline
+    #[command(about = "Serve a folder as S3 and STS, to try files offline")]
     Devcloud(devcloud::Devcloud),
     /// Check the configuration, the access to S3, and what each import would read
     Check(check::Check),
-    /// Say what the next sync would do: files, columns, quarantine, requests, time. Imports nothing
+    #[command(about = "Say what the next sync would do: files, columns, quarantine, requests, time. Imports nothing")]
     Plan(plan::Plan),
-    /// Check the configuration and let it take effect, in the running program or in the data directory
+    #[command(
+        about = "Check the configuration and let it take effect, in the running program or in the data directory"
+    )]
     Push(push::Push),
     /// Create connections to S3, probe, list and remove them, print the policies that AWS needs
     Connection(connection::Connection),

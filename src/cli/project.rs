@@ -6,14 +6,15 @@ use std::sync::Arc;
 use connector_core::error::Failure;
 use connector_core::secret::Secret;
 use connector_core::spec::{ConnectionSpec, ImportSpec};
-use connector_datafile::Problems;
 use connector_datafile::suggest::nearest;
+use connector_datafile::{Diagnostic, Problems};
 use connector_ledger::LedgerReader;
 
 use super::{ConfigFolder, Ended, output};
 use crate::app::live::Source;
 use crate::app::watch::fingerprint;
 use crate::app::{INSTANCE_SECRET, make_folder};
+use crate::config::project::NO_DATA_SOURCE;
 use crate::config::{Parts, Project, Settings, Surroundings, load, load_settings, process_variable, read_parts};
 use crate::private_file;
 
@@ -22,10 +23,25 @@ pub fn load_project(folder: &ConfigFolder) -> Result<Project, Ended> {
     load_with(&folder.config, &process_variable)
 }
 
+/// The same, for those to whom it is nothing to warn of that there is no data source yet.
+pub fn load_without_data_sources(folder: &ConfigFolder) -> Result<Project, Ended> {
+    accept(&folder.config, &process_variable, |warning| warning.code != NO_DATA_SOURCE)
+}
+
 /// Loads the folder with variables from anywhere.
 pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Project, Ended> {
+    accept(folder, variable, |_| true)
+}
+
+/// `worth`: which warnings are told.
+fn accept(
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    worth: impl Fn(&Diagnostic) -> bool,
+) -> Result<Project, Ended> {
     match try_load(folder, variable)? {
-        Ok(project) => {
+        Ok(mut project) => {
+            project.warnings.retain(worth);
             output::diagnostics(&project.warnings);
             Ok(project)
         }
@@ -33,7 +49,7 @@ pub fn load_with(folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
             output::diagnostics(&problems.diagnostics);
             let errors = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
             let noun = if errors == 1 { "problem" } else { "problems" };
-            let message = format!("{errors} {noun} in the configuration; nothing was started");
+            let message = format!("{errors} {noun} in the configuration; nothing was done");
             Err(Failure::config("bad_configuration", message).into())
         }
     }

@@ -16,8 +16,9 @@ use crate::operations::{Operation, RollbackParameters};
 /// Take back everything that one batch brought, from the table and from quarantine
 #[derive(Args)]
 #[command(after_help = "\
-Without --yes it only says what would go. The files of the batch are then set aside: nothing reads them again until
-`s3-connector datasource retry NAME --batch ID`, or until a new version of them lands.
+Without --yes it only says what would go. The files of the batch are then set aside: nothing reads
+them again until `s3-connector datasource retry NAME --batch ID`, or until a new version of them
+lands.
 
 Examples:
   s3-connector history orders

@@ -16,8 +16,8 @@ use crate::logging;
 ///
 /// Imports with IMPORT_SCHEDULE @auto read what has landed once a minute, at most 5 files each; those with @on-demand
 /// wait for a sync. What is saved in the configuration folder takes effect within seconds, and SIGHUP has it read at once;
-/// if it has an error, the program goes on with what it had, and `status` says why. SIGTERM or Ctrl-C ends the program within 10 seconds; whatever happens, the next start goes on
-/// where this one was.
+/// if it has an error, the program goes on with what it had, and `status` says why. SIGTERM or Ctrl-C ends the program within 10
+/// seconds; whatever happens, the next start goes on where this one was.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,8 @@ Examples:
   s3-connector run --once          everything that is new, without a cap; for cron
   s3-connector run --once --json
 
-Without --once there is no --json: the log tells what happens, and with log.format = \"json\" as one JSON object a line.")]
+Without --once there is no --json: the log tells what happens, and with log.format = \"json\" as
+one JSON object a line.")]
 pub struct Run {
     #[command(flatten)]
     folder: ConfigFolder,

@@ -21,8 +21,9 @@ use crate::destination::table_location;
 /// Show how far each import is: state, files, rows, backlog, watermark.
 #[derive(Args)]
 #[command(after_help = "\
-If the files of the configuration are broken, the program that runs goes on with those that it took before: then this
-says how far that is, and what it refuses. With --json each import then has it in its field configuration.
+If the files of the configuration are broken, the program that runs goes on with those that it
+took before: then this says how far that is, and what it refuses. With --json each import then has
+it in its field configuration.
 
 Examples:
   s3-connector status
@@ -146,7 +147,7 @@ impl Status {
             Some(running) => configuration_lines(&running.config).iter().for_each(output::line),
             None if imports.is_empty() => {}
             None => output::line(
-                "\nno program runs; `s3-connector run` starts one. Why one has ended says its log, on its standard error",
+                "\nno program runs; `s3-connector run` starts one; if one has ended, its log, on its standard error, says why",
             ),
         }
         Ok(())

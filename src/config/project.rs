@@ -27,6 +27,9 @@ pub const SETTINGS_FILE: &str = "s3-connector.toml";
 /// Folders deeper than this are not looked into.
 const MAX_DEPTH: usize = 8;
 
+/// The code of the warning that there is nothing to import.
+pub const NO_DATA_SOURCE: &str = "no_data_source";
+
 /// A configuration that was accepted.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -54,7 +57,10 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
         let message = format!("there is no configuration folder {}", folder.display());
         let hint = "the default is config/ in the current directory, or that directory itself if it holds .connection \
                     and .datasource files; name another one with --config";
-        return Err(Problems { diagnostics: vec![Diagnostic::error("missing_folder", message).hint(hint)] });
+        let first =
+            "to begin with nothing, let the first connection make it: s3-connector connection create s3_iamrole";
+        let diagnostic = Diagnostic::error("missing_folder", message).hint(hint).hint(first);
+        return Err(Problems { diagnostics: vec![diagnostic] });
     }
     let Parts { settings, connections, datasources, diagnostics } = read_parts(folder, around);
     loader.diagnostics = diagnostics;
@@ -63,8 +69,13 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
     loader.check_regions(&connections, &settings);
     if datasources.is_empty() {
         let message = format!("there is no data source in {}", shown(folder));
-        let diagnostic = Diagnostic::warning("no_data_source", message);
-        loader.diagnostics.push(diagnostic.hint("a data source is a file such as datasources/orders.datasource"));
+        let diagnostic = Diagnostic::warning(NO_DATA_SOURCE, message);
+        loader.diagnostics.push(diagnostic.hint(if connections.is_empty() {
+            "begin with a connection: s3-connector connection create s3_iamrole"
+        } else {
+            "a data source is a file such as datasources/orders.datasource, written from a sample by: s3-connector \
+             datasource generate 's3://my-bucket/orders/*.csv'"
+        }));
     }
     loader.check_destination(&connections, &settings);
     let imports = loader.imports(&settings, &connections, &datasources);

@@ -64,7 +64,7 @@ fn check_and_run_tell_all_problems_at_once_with_their_places() {
             assert!(block.contains('^'), "no caret in:\n{block}");
             assert!(block.contains("hint:") && block.contains(hint), "no hint '{hint}' in:\n{block}");
         }
-        assert!(printed.contains("5 problems in the configuration; nothing was started"), "{printed}");
+        assert!(printed.contains("5 problems in the configuration; nothing was done"), "{printed}");
     }
 }
 

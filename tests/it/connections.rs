@@ -261,7 +261,7 @@ fn at_a_terminal_it_goes_on_where_it_was_killed_with_the_same_external_id() {
         &[("Region", "US East"), ("not a region", "us-east-1"), ("Name", "my-shop"), ("such as my_shop", "shop")],
     );
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("its first key is orders/1.csv") && screen.contains("\nNext:\n"), "{screen}");
+    assert!(screen.contains("its first key is orders/1.csv") && screen.contains("\nnext:\n"), "{screen}");
     let text = fs::read_to_string(home.path("config/connections/shop.connection")).expect("written");
     assert!(text.contains(EXTERNAL_ID) && text.contains(ROLE), "{text}");
     assert!(!home.path("config/connections/.unfinished").exists());

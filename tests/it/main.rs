@@ -39,6 +39,8 @@ mod explain;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod first_steps;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod generate;

@@ -7,6 +7,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command};
 use s3_connector::{cli, config};
 
+/// The most columns that `--help` fills.
+const HELP_WIDTH: usize = 100;
+
 /// The verbs that do something, with the names that lead to them.
 fn leaves(command: &Command, names: &[&str]) -> Vec<(String, Command)> {
     let mut all = Vec::new();
@@ -50,6 +53,34 @@ fn words(example: &str) -> Vec<String> {
     words
 }
 
+/// The commands of a text, each as its words; a line that ends in `\` goes on in the next one.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let whole = text.split(" \\\n").map(str::trim_start).collect::<Vec<_>>().join(" ");
+    let ours = |line: &&str| line.trim_start().starts_with("s3-connector ");
+    whole.lines().filter(ours).map(words).collect()
+}
+
+/// What the program has against a command.
+fn refusal(name: &str, words: &[String]) -> Option<String> {
+    let error = cli::command().try_get_matches_from(words).err()?;
+    Some(format!("{name}: {}: {error}", words.join(" ")))
+}
+
+/// No line is so long that it would be broken again, in the middle of a command or of a hand-made line.
+#[test]
+fn what_stands_below_the_flags_is_not_broken_up() {
+    let tree = tree();
+    let mut verbs = leaves(&tree, &[]);
+    verbs.push(("the program".to_owned(), tree.clone()));
+    let long = |(name, verb): (String, Command)| {
+        let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let line = after.lines().find(|line| line.chars().count() > HELP_WIDTH)?;
+        Some(format!("{name}: {line}"))
+    };
+    let long: Vec<String> = verbs.into_iter().filter_map(long).collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
 #[test]
 fn every_verb_says_what_it_does_and_shows_examples_that_it_understands() {
     let tree = tree();
@@ -64,19 +95,11 @@ fn every_verb_says_what_it_does_and_shows_examples_that_it_understands() {
             wrong.push(format!("{name} shows no examples"));
             continue;
         };
-        let is_example = |line: &&str| line.trim_start().starts_with("s3-connector ");
-        // A long one goes on behind a backslash, as in a shell.
-        let examples = examples.replace("\\\n", " ");
-        let mut of_it = 0;
-        for line in examples.lines().filter(is_example) {
-            let words = words(line);
-            of_it += usize::from(words.join(" ").starts_with(&format!("s3-connector {name}")));
-            tried += 1;
-            if let Err(error) = cli::command().try_get_matches_from(&words) {
-                wrong.push(format!("{name}: {line}: {error}"));
-            }
-        }
-        if of_it == 0 {
+        let examples = commands(examples);
+        tried += examples.len();
+        wrong.extend(examples.iter().filter_map(|words| refusal(name, words)));
+        let of_it = format!("s3-connector {name}");
+        if !examples.iter().any(|words| words.join(" ").starts_with(&of_it)) {
             wrong.push(format!("{name} shows no example of itself"));
         }
         let help = |argument: &&Arg| argument.get_help().is_none_or(|help| help.to_string().trim().is_empty());
@@ -84,6 +107,9 @@ fn every_verb_says_what_it_does_and_shows_examples_that_it_understands() {
             verb.get_arguments().filter(help).map(|argument| format!("{name}: {} has no help", argument.get_id()));
         wrong.extend(mute);
     }
+    let first_steps = commands(&tree.get_after_help().map(ToString::to_string).unwrap_or_default());
+    assert!(first_steps.len() >= 10, "{first_steps:?}");
+    wrong.extend(first_steps.iter().filter_map(|words| refusal("the program", words)));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(tried >= 40, "{tried}");
 }

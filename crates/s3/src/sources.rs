@@ -41,7 +41,7 @@ impl DefaultChain {
 
     fn error(&self, error: &CredentialsError) -> S3Error {
         let connection = self.connection.clone();
-        let detail = text::chain(error, &[]);
+        let detail = attempts(error).unwrap_or_else(|| text::chain(error, &[]));
         match error {
             CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
                 S3Error::NoCredentials { connection, detail }
@@ -55,6 +55,20 @@ impl DefaultChain {
             },
         }
     }
+}
+
+/// Why each link of the chain has nothing, on one line; `None` if the error is another one. The chain tells it as a list of
+/// lines that begin alike, so long that the last ones would be cut off.
+fn attempts(error: &CredentialsError) -> Option<String> {
+    const NOTHING: &str = "the credential provider was not enabled";
+    let told = std::error::Error::source(error)?.to_string();
+    let (_, links) = told.split_once("Attempted:\n")?;
+    let links = links.lines().filter_map(|line| {
+        let (link, why) = line.trim().split_once(": ")?;
+        let why = why.strip_prefix(NOTHING).unwrap_or(why).trim_start_matches(": ");
+        Some(format!("{link}: {}", if why.is_empty() { "nothing set" } else { why }))
+    });
+    Some(text::clean(&links.collect::<Vec<_>>().join("; "), &[]))
 }
 
 #[async_trait]
@@ -183,6 +197,15 @@ mod tests {
         assert_eq!(session_name("events"), "s3-connector-events");
         assert_eq!(session_name("my conn/é"), "s3-connector-my-conn--");
         assert_eq!(session_name(&"x".repeat(100)).len(), 64);
+    }
+
+    #[test]
+    fn what_each_link_of_the_chain_lacks_is_told_on_a_line() {
+        let told = "no credentials found in chain. Attempted:\n  Environment: the credential provider was not enabled: \
+                    environment variable not set\n  Profile: the credential provider was not enabled\n  Imds: disabled\n";
+        let lacks = attempts(&CredentialsError::not_loaded(told)).expect("links");
+        assert_eq!(lacks, "Environment: environment variable not set; Profile: nothing set; Imds: disabled");
+        assert_eq!(attempts(&CredentialsError::not_loaded("no such profile")), None);
     }
 
     #[test]

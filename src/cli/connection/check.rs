@@ -28,7 +28,8 @@ Examples:
   s3-connector connection check shop
   s3-connector connection check shop --bucket s3://my-bucket/in/  before there is a data source
   s3-connector connection check lake --bucket s3://lake/tables --write
-  s3-connector connection check --json | jq '.connections[].findings[] | select(.outcome == \"failed\")'
+  s3-connector connection check --json \\
+      | jq '.connections[].findings[] | select(.outcome == \"failed\")'
 
 Exit codes: 0 if nothing failed (warnings count as nothing), else that of the worst failure.")]
 pub struct Check {
@@ -49,7 +50,7 @@ pub struct Check {
 
 impl Check {
     pub fn execute(self) -> VerbResult {
-        let project = project::load_project(&self.folder)?;
+        let project = project::load_without_data_sources(&self.folder)?;
         let chosen = self.chosen(&project)?;
         let uri = self.bucket.as_deref().map(bucket_uri).transpose()?;
         let mut planned = Vec::new();

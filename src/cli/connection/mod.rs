@@ -9,7 +9,7 @@ mod finish;
 mod given;
 mod ls;
 mod next;
-mod policies;
+pub(super) mod policies;
 mod policy;
 mod rm;
 mod steps;

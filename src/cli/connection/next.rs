@@ -47,7 +47,7 @@ impl Next {
     }
 
     pub fn tell(&self) {
-        output::note("\nNext:");
+        output::note("next:");
         self.commands.iter().for_each(|command| output::note(format!("  {command}")));
         if let Some(settings) = &self.settings {
             output::note(format!("\nand, for tables to be kept there, in {}:\n", self.file));

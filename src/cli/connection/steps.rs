@@ -420,7 +420,7 @@ impl<'p> Steps<'p> {
 
     pub fn name_in_aws(&self) -> String {
         let bucket = || self.draft.places().first().map(|place| place.bucket.clone());
-        policies::name_in_aws(&self.draft.name.clone().or_else(bucket).unwrap_or_default())
+        policies::name_in_aws(&self.draft.name.clone().or_else(bucket).unwrap_or_else(|| "my-bucket".to_owned()))
     }
 
     /// What to tell if the answers end.

@@ -19,10 +19,13 @@ use crate::generate::read_back;
 Examples:
   s3-connector datasource create orders                    a file to fill in
   s3-connector datasource create orders --uri 's3://my-bucket/orders/*.csv' --connection shop
-  s3-connector datasource create orders --uri 's3://my-bucket/*.csv' --column 'id UInt64' --column 'at DateTime'
-  s3-connector datasource create orders --column 'id UInt64' --column 'at DateTime' --ttl 'at + toIntervalDay(90)'
+  s3-connector datasource create orders --uri 's3://my-bucket/*.csv' \\
+      --column 'id UInt64' --column 'at DateTime'
+  s3-connector datasource create orders --column 'id UInt64' --column 'at DateTime' \\
+      --ttl 'at + toIntervalDay(90)'
 
-Without --column the first file that is imported decides the columns; `datasource generate` finds them out beforehand.")]
+Without --column the first file that is imported decides the columns; `datasource generate` finds
+them out beforehand.")]
 pub(super) struct Create {
     #[command(flatten)]
     folder: ConfigFolder,

@@ -27,7 +27,7 @@ use crate::rows;
 Examples:
   s3-connector datasource data orders
   s3-connector datasource data orders --limit 100 --columns id,amount --json
-  s3-connector datasource data orders --file orders/2025-01-31.csv --provenance     the rows of one file")]
+  s3-connector datasource data orders --file orders/2025-01-31.csv --provenance  rows of one file")]
 pub(super) struct Data {
     #[command(flatten)]
     folder: ConfigFolder,

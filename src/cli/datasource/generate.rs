@@ -21,11 +21,13 @@ use crate::preview::{Fetched, LocalFile, Matches, Selection, Which, fetch_local,
 Examples:
   s3-connector datasource generate 's3://my-bucket/orders/*.csv' --connection shop
   s3-connector datasource generate orders.csv --evidence --stdout
-  s3-connector datasource generate orders.csv --uri 's3://my-bucket/orders/*.csv' --connection shop --name orders
-  s3-connector datasource generate events.ndjson --type user_id=UInt64 --rename ts=happened_at --drop debug
+  s3-connector datasource generate orders.csv --uri 's3://my-bucket/orders/*.csv' \\
+      --connection shop --name orders
+  s3-connector datasource generate events.ndjson --type user_id=UInt64 \\
+      --rename ts=happened_at --drop debug
 
-The columns get the types that an import without SCHEMA would choose. What is written is tried first: on every row of a
-file of this machine, on the first rows of a file of a bucket.")]
+The columns get the types that an import without SCHEMA would choose. What is written is tried
+first: on every row of a file of this machine, on the first rows of a file of a bucket.")]
 pub(super) struct Generate {
     #[command(flatten)]
     folder: ConfigFolder,

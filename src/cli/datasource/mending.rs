@@ -63,8 +63,8 @@ impl Retry {
 
 /// Help of `datasource adopt`.
 pub(super) const ADOPT: &str = "\
-For a table whose ledger is lost, or that came from another host: the ledger then knows what the table holds, and nothing
-of it is imported a second time. The program must not run.
+For a table whose ledger is lost, or that came from another host: the ledger then knows what the
+table holds, and nothing of it is imported a second time. The program must not run.
 
 Examples:
   s3-connector datasource adopt orders

@@ -24,11 +24,11 @@ use crate::preview::{Base, LocalFile, Looked, Rules, Which, fetch_local, look, p
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  s3-connector datasource preview orders                                   the oldest file, which decides the columns
-  s3-connector datasource preview orders --newest 3                        the newest files, as the table is now
+  s3-connector datasource preview orders                    the oldest file: it decides the columns
+  s3-connector datasource preview orders --newest 3         the newest files, as the table is now
   s3-connector datasource preview orders --file orders/2025-01-31.csv --rows 50
-  s3-connector datasource preview orders --local new.csv                   would this file fit, once it is uploaded?
-  s3-connector datasource preview new.csv --evidence                       what would become of it, whatever the table?
+  s3-connector datasource preview orders --local new.csv    would it fit, once it is uploaded?
+  s3-connector datasource preview new.csv --evidence        what would it be, as a table of its own?
   s3-connector datasource preview 's3://my-bucket/*.csv' --connection shop")]
 pub(super) struct PreviewVerb {
     #[command(flatten)]

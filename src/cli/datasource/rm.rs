@@ -29,7 +29,7 @@ use crate::operations::purge;
 #[command(after_help = "\
 Examples:
   s3-connector datasource rm orders
-  s3-connector datasource rm orders --purge        also its tables, for good, and every trace in the ledger
+  s3-connector datasource rm orders --purge        also its tables, and its trace in the ledger
   s3-connector datasource rm orders --purge --yes  without a question")]
 pub(super) struct Rm {
     #[command(flatten)]
@@ -57,7 +57,7 @@ impl Rm {
         let found = files.datasources.iter().find(|(_, source)| source.name == self.datasource);
         let file = found.map(|(path, _)| path.as_path());
         if file.is_none() && !self.purge {
-            return Err(unknown(&files, &self.datasource).into());
+            return Err(unknown(&files, &self.datasource, &self.folder.config).into());
         }
         agree(self.yes, &self.question(file))?;
         if let Some(path) = file {
@@ -139,10 +139,11 @@ impl Rm {
     }
 }
 
-fn unknown(files: &Files, name: &str) -> Failure {
+fn unknown(files: &Files, name: &str, folder: &Path) -> Failure {
     let names: Vec<&str> = files.datasources.iter().map(|(_, source)| source.name.as_str()).collect();
     let hint = match nearest(name, names.iter().copied()) {
         Some(near) => format!("did you mean {near}?"),
+        None if names.is_empty() => format!("there is none at all in the folder {}", folder.display()),
         None => format!("there are: {}", names.join(", ")),
     };
     Failure::config("unknown_data_source", format!("there is no data source {name}; {hint}"))

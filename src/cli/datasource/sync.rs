@@ -21,13 +21,14 @@ use crate::config::Project;
 /// Import everything that is new now, without a cap, and show how far it is
 #[derive(Args)]
 #[command(after_help = "\
-Whatever the schedule: @auto goes on as before. The running program does it if there is one, and goes on with it if this
-verb is interrupted. Without a running program this one data source is imported here; interrupted, it stops safely, and
-the next sync goes on. Other data sources are left alone.
+Whatever the schedule: @auto goes on as before. The running program does it if there is one, and
+goes on with it if this verb is interrupted. Without a running program this one data source is
+imported here; interrupted, it stops safely, and the next sync goes on. Other data sources are
+left alone.
 
 Examples:
   s3-connector datasource sync orders
-  s3-connector datasource sync orders --no-wait    let the running program do it; history tells how it went
+  s3-connector datasource sync orders --no-wait    do not wait; history tells how it went
   s3-connector datasource sync orders --json | jq .rows")]
 pub(super) struct Sync {
     #[command(flatten)]

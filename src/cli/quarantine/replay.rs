@@ -15,9 +15,9 @@ use crate::operations::{Operation, ReplayParameters};
 /// Move the rows that fit by now into the table
 #[derive(Args)]
 #[command(after_help = "\
-Without --yes it only says how many rows would fit. The files are read again, as they are now in the bucket, and parsed by
-the data source as it is configured now; a row either moves as a whole or stays where it is. It can be killed at any
-moment: run it again.
+Without --yes it only says how many rows would fit. The files are read again, as they are now in
+the bucket, and parsed by the data source as it is configured now; a row either moves as a whole
+or stays where it is. It can be killed at any moment: run it again.
 
 Examples:
   s3-connector quarantine replay orders
