@@ -23,7 +23,7 @@ use crate::operations::{NoParameters, Operation, mend, retry};
 /// # Errors
 /// If the running program refuses it, or of the import, the ledger or the tables.
 pub(super) fn carry_out(project: &Project, spec: &ImportSpec, operation: Operation) -> Result<Value, Ended> {
-    if let Some(running) = running::find(project) {
+    if let Some(running) = running::find_by(&project.settings, running::HERE) {
         if matches!(operation, Operation::Replay(_)) {
             // What is moved goes by the data source as it is now.
             running.reload(&[], false)?;
@@ -47,7 +47,7 @@ pub(super) fn maintain(
     mut told: impl FnMut(&str, Result<Value, Failure>),
 ) -> Result<(), Ended> {
     let operation = || Operation::Maintain(NoParameters {});
-    if let Some(running) = running::find(project) {
+    if let Some(running) = running::find_by(&project.settings, running::HERE) {
         for spec in wanted {
             told(spec.name.as_str(), running.operate(spec.name.as_str(), &operation()));
         }

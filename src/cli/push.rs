@@ -58,7 +58,7 @@ impl Push {
         for name in &self.accept {
             project::import(&project, name)?;
         }
-        match running::find(&project) {
+        match running::find_by(&project.settings, running::HERE) {
             Some(running) => self.to_program(&running),
             None => self.to_directory(&project),
         }

@@ -25,6 +25,9 @@ pub struct Running<'a> {
     pub config: Value,
 }
 
+/// What comes of it for a verb that works on the data directory then.
+pub const HERE: &str = "the data directory is used without it";
+
 /// The running program, if there is one. If something answers in its place, or nothing in time, a note says so: what the
 /// verb shows then comes from the data directory.
 pub fn find(project: &Project) -> Option<Running<'_>> {

@@ -103,7 +103,7 @@ impl Named {
         let project = project::load_project(&self.folder)?;
         let name = &project::import(&project, &self.datasource)?.name;
         let record = recorded(&project, name)?;
-        let running = running::find(&project);
+        let running = running::find_by(&project.settings, running::HERE);
         match &running {
             Some(running) => running.command(name.as_str(), if paused { "pause" } else { "resume" }).map(drop)?,
             None => {

@@ -71,7 +71,7 @@ impl Rm {
         }
         // What is left has to be right: the running program goes over to it, and a purge needs its settings.
         let project = project::load_project(&self.folder)?;
-        let running = running::find(&project);
+        let running = running::find_by(&project.settings, running::HERE);
         if let Some(running) = &running {
             running.reload(&[], false)?;
         }

@@ -50,7 +50,7 @@ impl Sync {
     pub(super) fn execute(self) -> VerbResult {
         let project = project::load_project(&self.folder)?;
         let spec = project::import(&project, &self.datasource)?.clone();
-        match running::find(&project) {
+        match running::find_by(&project.settings, running::HERE) {
             Some(running) => self.by_the_program(&running, &spec),
             None if self.no_wait => {
                 let message = "no program runs that could do it meanwhile; leave out --no-wait to have it done here, or \
