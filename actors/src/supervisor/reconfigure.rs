@@ -81,12 +81,12 @@ impl Supervised {
 impl Supervisor {
     /// Puts successors in the places of what has ended, and starts what is new.
     pub(super) fn proceed(&mut self, ctx: &mut Context<Self>) {
+        if !self.draining.is_empty() {
+            return self.check_drained(ctx);
+        }
         let ended = |import: &Supervised| import.successor.is_some() && import.connection.is_none();
         if self.divide_among.is_some() && !self.imports.values().all(ended) {
             return;
-        }
-        if !self.draining.is_empty() {
-            return self.check_drained(ctx);
         }
         if let Some(imports) = self.divide_among.take() {
             self.world.credit.divide_among(imports);
