@@ -3,9 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use connector_devcloud::{Fault, Faults, Operation, Refusal, Rule, When};
 use serde_json::Value;
 
 use crate::harness::{Cloud, Daemon, Finished, Home, until};
+use crate::s3_tables;
 
 const EVERY: &str = "300ms";
 
@@ -193,4 +195,62 @@ fn push_works_on_the_data_directory_while_no_program_runs() {
     assert_eq!(home.run(cloud.endpoint(), &["push"]).code, 2);
     assert_eq!(home.run(cloud.endpoint(), &["push", "--accept", "clicks"]).code, 0);
     assert_eq!(home.run(cloud.endpoint(), &["run", "--once"]).code, 0);
+}
+
+/// As if nothing had been saved: an edit that could not be looked into is no edit that was refused.
+#[test]
+fn an_edit_that_a_network_kept_from_being_taken_is_taken_once_it_is_back() {
+    let home = Home::new();
+    let cloud = s3_tables::cloud(&home);
+    s3_tables::configure(&home, cloud.endpoint());
+    home.datasource("orders", "s3://drop/orders/*.csv", "@auto");
+    home.put("drop", "orders/a.csv", "id\n1\n2\n").put("drop", "clicks/a.csv", "page\nx\n");
+    let daemon = Daemon::start(&home, cloud.endpoint(), EVERY);
+    wait_for_rows(&daemon, "orders", 2);
+    let down = |operation| Rule::on(operation, When::Always, Fault::Refuse(Refusal::InternalError));
+    cloud.faults().set(Faults::seeded(1).with(down(Operation::List)).with(down(Operation::Get)));
+    home.datasource("clicks", "s3://drop/clicks/*.csv", "@auto");
+    until("the refusal", || (!config(&daemon)["refused"].is_null()).then_some(()));
+    assert!(!has(&daemon, "clicks"));
+    cloud.faults().set(Faults::seeded(1));
+    wait_for_rows(&daemon, "clicks", 1);
+    assert_eq!(config(&daemon)["refused"], Value::Null);
+}
+
+/// The tables move with the next start only: until then no import may read the place where they are.
+#[test]
+fn what_holds_the_tables_until_the_next_start_is_not_read_as_a_source() {
+    let home = Home::new();
+    let cloud = s3_tables::cloud(&home);
+    s3_tables::configure(&home, cloud.endpoint());
+    home.datasource("orders", "s3://drop/orders/*.csv", "@on-demand");
+    home.put("drop", "orders/a.csv", "id\n1\n2\n");
+    let daemon = Daemon::start(&home, cloud.endpoint(), EVERY);
+    let moved = "[destination]\nuri = \"s3://lake/elsewhere\"\nconnection = \"writer\"\n";
+    home.config("s3-connector.toml", moved);
+    let copy =
+        "IMPORT_CONNECTION_NAME writer\nIMPORT_BUCKET_URI s3://lake/tables/**/*.parquet\nIMPORT_SCHEDULE @on-demand\n";
+    home.datasource_text("copies", copy);
+    let refused = push(&home, &cloud, &daemon, &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert!(refused.stderr.contains("s3://lake/tables") && refused.stderr.contains("overlap"), "{}", refused.stderr);
+    assert!(!has(&daemon, "copies"));
+}
+
+#[test]
+fn names_of_two_data_sources_are_not_exchanged_by_mistake() {
+    let (home, cloud, daemon) = running();
+    home.datasource("clicks", "s3://drop/clicks/*.csv", "@auto");
+    wait_for_rows(&daemon, "clicks", 1);
+    home.datasource("clicks", "s3://drop/orders/*.csv", "@auto").datasource(
+        "orders",
+        "s3://drop/clicks/*.csv",
+        "@auto",
+    );
+    let refused = push(&home, &cloud, &daemon, &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    for name in ["push --accept clicks", "push --accept orders"] {
+        assert!(refused.stderr.contains(name), "{}", refused.stderr);
+    }
+    assert_eq!((rows(&daemon, "orders"), rows(&daemon, "clicks")), (Some(2), Some(1)));
 }
