@@ -14,6 +14,7 @@ use connector_core::status::ImportState;
 use connector_ledger::{LedgerReader, SqliteLedger};
 use serde_json::{Value, json};
 
+use super::operation::in_use;
 use super::running::{self, Running};
 use super::signals::DRAIN;
 use super::{ConfigFolder, Ended, VerbResult, code_of, output, project, runtime, worse};
@@ -132,7 +133,7 @@ impl Push {
             }
         };
         drop(ledger);
-        let states = if self.dry_run { Vec::new() } else { self.make_tables(project.clone(), &fits)? };
+        let states = if self.dry_run { Vec::new() } else { self.make(project, &fits)? };
         if self.json {
             output::line(json!({ "tables": fits, "states": states }).to_string());
         } else {
@@ -142,6 +143,11 @@ impl Push {
             }
         }
         Ok(tell(&states))
+    }
+
+    fn make(&self, project: &Project, fits: &[TableFit]) -> Result<Vec<Value>, Ended> {
+        // A program may have started meanwhile, or not listen yet.
+        self.make_tables(project.clone(), fits).map_err(|ended| in_use(ended, project))
     }
 
     /// Starts every import for as long as its table takes, and nothing else of it.

@@ -97,6 +97,10 @@ impl Supervisor {
             let Some(supervised) = self.imports.get_mut(&name) else { continue };
             match supervised.successor.take() {
                 Some(Successor::Import(import)) => {
+                    if supervised.seat.spec.connection.name != import.spec.connection.name {
+                        // What it was by another connection is told under that name for the last time.
+                        supervised.enter(ImportState::Stopped, None);
+                    }
                     (supervised.seat.spec, supervised.seat.ports) = (import.spec, import.ports);
                     supervised.policy = RestartPolicy::default();
                     supervised.ended_in_a_row = 0;
