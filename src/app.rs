@@ -32,7 +32,7 @@ use tokio::runtime::Handle;
 
 use self::backup::Backups;
 use self::control::SupervisorControl;
-use self::live::{Deployed, Live, Reloaded, Source};
+use self::live::{Deployed, Live, Source};
 use self::measure::Gauges;
 use self::watch::Watch;
 use crate::config::{Project, Settings};
@@ -121,9 +121,11 @@ impl App {
         Ok(Self { first, live, supervisor, world, ledger, servers, _gauges: gauges, _backups: backups, _watch: watch })
     }
 
-    /// Reads the configuration anew, now. What comes of it is told by log, metrics and status.
-    pub async fn reload(&self) -> Result<Reloaded, Failure> {
-        self.live.reload(&[], false).await
+    /// Has the configuration read anew, now. What comes of it is told by log, metrics and status; nobody waits for it, for
+    /// it may wait for a network.
+    pub fn reload(&self) {
+        let live = Arc::clone(&self.live);
+        self.world.io.spawn(async move { live.reload(&[], false).await });
     }
 
     /// Where the tables are, as it was started.

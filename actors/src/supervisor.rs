@@ -217,10 +217,10 @@ impl Handler<RestartDue> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, message: RestartDue, ctx: &mut Self::Context) {
-        let due = self
-            .imports
-            .get(&message.import)
-            .is_some_and(|import| import.generation == message.after && import.connection.is_none());
+        // What waits for its successor starts as that, and not before.
+        let due = self.imports.get(&message.import).is_some_and(|import| {
+            import.generation == message.after && import.connection.is_none() && import.successor.is_none()
+        });
         if due && self.draining.is_empty() {
             self.start_generation(&message.import, ctx);
         }

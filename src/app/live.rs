@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -102,8 +101,9 @@ pub struct Live {
     supervisor: Addr<Supervisor>,
     now: RwLock<Arc<Deployed>>,
     state: Mutex<ConfigState>,
-    /// What the folder was like when it was loaded last, whatever came of that.
-    taken: AtomicU64,
+    /// What the folder was like when it was loaded last, whatever came of that; `None` if nothing is known of it because
+    /// a network or a disk failed.
+    taken: Mutex<Option<u64>>,
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -159,7 +159,7 @@ impl Live {
         let data_dir = &deployed.project.settings.data_dir;
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
         let state = ConfigState { data_dir, loaded_at: world.clock.now(), refused: None, restart_needed: Vec::new() };
-        let taken = AtomicU64::new(source.as_ref().map_or(0, |source| source.seen));
+        let taken = Mutex::new(source.as_ref().map(|source| source.seen));
         Ok(Self {
             source,
             taken,
@@ -176,9 +176,14 @@ impl Live {
         self.source.as_ref()
     }
 
-    /// What the folder was like when it was loaded last, whatever came of that.
-    pub fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+    /// What the folder was like when it was loaded last, whatever came of that; `None` if it is to be loaded again though
+    /// nobody changes it, because a network or a disk failed.
+    pub fn taken(&self) -> Option<u64> {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, seen: Option<u64>) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// What runs now.
@@ -209,7 +214,10 @@ impl Live {
                 let Reconfigured { added, changed, removed, .. } = &reloaded.imports;
                 ConfigApplied { added: added.len(), changed: changed.len(), removed: removed.len() }.emit();
             }
-            Err(Failure { code, message, .. }) => {
+            Err(Failure { class, code, message }) => {
+                if *class == ErrorClass::Transient {
+                    self.take(None);
+                }
                 state.refused = Some(Refusal { at: self.world.clock.now(), code, message: message.clone() });
                 ConfigRefused { code, message }.emit();
             }
@@ -229,7 +237,8 @@ impl Live {
             let message = format!("the data source {import} is configured; remove its file first");
             return Err(Failure::config("still_configured", message));
         }
-        let states = self.supervisor.send(QueryStates).await.unwrap_or_default();
+        let gone = |_| Failure::transient("stopping", "the program is stopping; try again once it has ended");
+        let states = self.supervisor.send(QueryStates).await.map_err(gone)?;
         if states.iter().any(|observed| observed.import == *import) {
             let message = format!("{import} is still finishing its open batch; try again");
             return Err(Failure::transient("import_busy", message));
@@ -246,7 +255,7 @@ impl Live {
         let (seen, loaded) =
             looked.map_err(|error| Failure::bug("reload", format!("reading the configuration: {error}")))?;
         if !dry_run {
-            self.taken.store(seen, Ordering::Relaxed);
+            self.take(Some(seen));
         }
         let mut project = loaded.map_err(|problems| refused(&problems))?;
         let old = self.deployed();
@@ -257,6 +266,8 @@ impl Live {
         // Tables are reached through the connection that writes them: if that has changed, they are opened anew.
         if restart_needed.contains(&"destination") {
             project.writer.clone_from(&old.project.writer);
+            // What was found to be right is not where the tables are until then.
+            project.check_destination().map_err(|problems| refused(&problems))?;
         }
         let anew = project.writer != old.project.writer;
         let mut deployed = Deployed::new(project, &self.ledger, &self.world, accept).await?;

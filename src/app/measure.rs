@@ -1,11 +1,12 @@
 //! Gauges that nobody's event moves: they are measured at a fixed pace.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connector_actors::world::World;
 use connector_core::events::{BacklogMeasured, CreditMeasured, PoolMeasured};
-use connector_core::ports::Ledger;
+use connector_core::ports::{ImportCounts, Ledger};
 use connector_core::spec::ImportSpec;
 use connector_core::telemetry::ImportLabels;
 use connector_ledger::SqliteLedger;
@@ -25,9 +26,16 @@ impl Gauges {
         Self(io.spawn(async move {
             let mut pace = tokio::time::interval(PACE);
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut known = HashSet::new();
             loop {
                 pace.tick().await;
-                measure(&live.deployed().project.imports, &ledger, &world).await;
+                let now = measure(&live.deployed().project.imports, &ledger, &world).await;
+                // What has gone, or goes by another connection, has no backlog any more that an alert should tell of.
+                for gone in known.difference(&now) {
+                    let counts = ImportCounts::default();
+                    BacklogMeasured { import: gone, counts: &counts, now: world.clock.now() }.emit();
+                }
+                known = now;
             }
         }))
     }
@@ -39,16 +47,20 @@ impl Drop for Gauges {
     }
 }
 
-async fn measure(imports: &[ImportSpec], ledger: &SqliteLedger, world: &World) {
+/// Returns what was measured of which.
+async fn measure(imports: &[ImportSpec], ledger: &SqliteLedger, world: &World) -> HashSet<ImportLabels> {
     let (bytes, limit_bytes) = world.credit.usage();
     CreditMeasured { bytes, limit_bytes }.emit();
     PoolMeasured { queue_jobs: world.pool.queued(), threads: world.pool.threads() }.emit();
+    let mut measured = HashSet::new();
     for spec in imports {
         let (import, now) = (&spec.name, world.clock.now());
-        let labels = &ImportLabels::new(spec.connection.name.as_str(), import.as_str());
+        let labels = ImportLabels::new(spec.connection.name.as_str(), import.as_str());
         // An import that has not reached the ledger yet has nothing to measure.
         if let Ok(counts) = ledger.counts(import, now).await {
-            BacklogMeasured { import: labels, counts: &counts, now }.emit();
+            BacklogMeasured { import: &labels, counts: &counts, now }.emit();
         }
+        measured.insert(labels);
     }
+    measured
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_core::error::ErrorClass;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,8 @@ use super::live::Live;
 use crate::config::folder::SUBFOLDERS;
 
 const PACE: Duration = Duration::from_secs(2);
+/// Until the same files are tried again, if it was a network or a disk that kept them from being taken.
+const AGAIN: Duration = Duration::from_secs(15);
 /// Folders deeper than this are not looked into, as when the configuration is loaded.
 const MAX_DEPTH: usize = 8;
 
@@ -34,7 +37,10 @@ impl Watch {
                 let Ok(now) = tokio::task::spawn_blocking(move || fingerprint(&folder)).await else { continue };
                 if follower.has_changed(now, live.taken()) {
                     // Whatever comes of it is told; the same files are not tried again.
-                    let _ = live.reload(&[], false).await;
+                    let result = live.reload(&[], false).await;
+                    if result.is_err_and(|failure| failure.class == ErrorClass::Transient) {
+                        tokio::time::sleep(AGAIN).await;
+                    }
                 }
             }
         }))
@@ -55,10 +61,10 @@ struct Follower {
 }
 
 impl Follower {
-    /// `taken`: what was loaded, or refused, last, by whomever.
-    fn has_changed(&mut self, now: u64, taken: u64) -> bool {
+    /// `taken`: what was loaded, or refused, last, by whomever; `None` if that was not for what the files say.
+    fn has_changed(&mut self, now: u64, taken: Option<u64>) -> bool {
         let settled = std::mem::replace(&mut self.last, now) == now;
-        settled && now != taken
+        settled && taken != Some(now)
     }
 }
 
@@ -104,14 +110,15 @@ mod tests {
     #[test]
     fn a_change_is_taken_once_and_only_when_it_has_settled() {
         let mut follower = Follower::default();
-        assert!(!follower.has_changed(1, 1));
-        assert!(!follower.has_changed(2, 1), "somebody may still be writing");
-        assert!(!follower.has_changed(3, 1));
-        assert!(follower.has_changed(3, 1));
-        assert!(!follower.has_changed(3, 3), "taken or refused: the same files are not tried again");
-        assert!(!follower.has_changed(2, 3));
-        assert!(!follower.has_changed(3, 3), "back to what was taken");
-        assert!(follower.has_changed(3, 4), "back to what was there before somebody else had another one taken");
+        assert!(!follower.has_changed(1, Some(1)));
+        assert!(!follower.has_changed(2, Some(1)), "somebody may still be writing");
+        assert!(!follower.has_changed(3, Some(1)));
+        assert!(follower.has_changed(3, Some(1)));
+        assert!(!follower.has_changed(3, Some(3)), "taken or refused: the same files are not tried again");
+        assert!(!follower.has_changed(2, Some(3)));
+        assert!(!follower.has_changed(3, Some(3)), "back to what was taken");
+        assert!(follower.has_changed(3, Some(4)), "back to what was there before somebody else had another one taken");
+        assert!(follower.has_changed(3, None), "a network failed");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use connector_core::status::ImportState;
 use connector_ledger::{LedgerReader, SqliteLedger};
 use serde_json::{Value, json};
 
+use super::operation::in_use;
 use super::running::{self, Running};
 use super::signals::DRAIN;
 use super::{ConfigFolder, Ended, VerbResult, code_of, output, project, runtime, worse};
@@ -72,7 +73,7 @@ impl Push {
         };
         let (added, changed) = (names(&report, "added"), names(&report, "changed"));
         let started: Vec<&String> = added.iter().chain(&changed).collect();
-        let states = if self.dry_run { Vec::new() } else { wait_for(running, &started) };
+        let states = if self.dry_run { Vec::new() } else { wait_for(running, &started, &changed) };
         report["states"] = Value::Array(states.clone());
         if self.json {
             output::line(report.to_string());
@@ -132,7 +133,7 @@ impl Push {
             }
         };
         drop(ledger);
-        let states = if self.dry_run { Vec::new() } else { self.make_tables(project.clone(), &fits)? };
+        let states = if self.dry_run { Vec::new() } else { self.make(project, &fits)? };
         if self.json {
             output::line(json!({ "tables": fits, "states": states }).to_string());
         } else {
@@ -142,6 +143,11 @@ impl Push {
             }
         }
         Ok(tell(&states))
+    }
+
+    fn make(&self, project: &Project, fits: &[TableFit]) -> Result<Vec<Value>, Ended> {
+        // A program may have started meanwhile, or not listen yet.
+        self.make_tables(project.clone(), fits).map_err(|ended| in_use(ended, project))
     }
 
     /// Starts every import for as long as its table takes, and nothing else of it.
@@ -191,8 +197,14 @@ impl Push {
     }
 }
 
-/// Waits until these imports of the running program have got going. What each of them is then, as the API has it.
-fn wait_for(running: &Running<'_>, names: &[&String]) -> Vec<Value> {
+/// Waits until these imports of the running program have got going: of those that have changed, what they are now, and
+/// not what still finishes its batch. What each of them is then, as the API has it.
+fn wait_for(running: &Running<'_>, names: &[&String], changed: &[String]) -> Vec<Value> {
+    let generation = |import: &Value| import["generation"].as_u64();
+    let is_old = |import: &Value| {
+        changed.iter().any(|name| import["import"] == **name)
+            && running.import(import["import"].as_str().unwrap_or_default()).map(generation) == Some(generation(import))
+    };
     let deadline = Instant::now() + PATIENCE;
     loop {
         let status = running.fresh_status();
@@ -200,7 +212,8 @@ fn wait_for(running: &Running<'_>, names: &[&String]) -> Vec<Value> {
             status.as_array().into_iter().flatten().find(|import| import["import"] == ***name).cloned()
         };
         let found: Vec<Value> = names.iter().filter_map(|name| of(&name)).collect();
-        let starting = found.len() < names.len() || found.iter().any(|import| import["state"] == "Starting");
+        let starting =
+            found.len() < names.len() || found.iter().any(|import| import["state"] == "Starting" || is_old(import));
         if !starting || Instant::now() > deadline {
             let part = |import: &Value| json!({ "import": import["import"], "state": import["state"], "reason": import["reason"] });
             return found.iter().map(part).collect();

@@ -67,8 +67,7 @@ async fn daemon(project: Project, source: Source, io: Handle) -> Result<ExitCode
             Asked::ToStop(signal) => break signal,
             Asked::ToReload => {
                 tracing::info!("SIGHUP: reading the configuration again");
-                // Whatever comes of it has been told.
-                let _ = app.reload().await;
+                app.reload();
             }
         }
     };

@@ -45,6 +45,19 @@ pub struct Project {
     pub notes: BTreeMap<String, Vec<Note>>,
 }
 
+impl Project {
+    /// Whether the tables may be where they are beside these imports: for a project whose place of the tables is not the
+    /// one that it was loaded with.
+    ///
+    /// # Errors
+    /// What is wrong with the place.
+    pub fn check_destination(&self) -> Result<(), Problems> {
+        let found = self.settings.bucket.as_ref().zip(self.writer.as_ref());
+        let diagnostics = found.map_or_else(Vec::new, |(bucket, writer)| bucket.check(writer, &self.imports));
+        if diagnostics.is_empty() { Ok(()) } else { Err(Problems { diagnostics }) }
+    }
+}
+
 /// Loads a configuration folder: `s3-connector.toml` (may be absent: then all defaults hold),
 /// `connections/**/*.connection` and `datasources/**/*.datasource`, and those that lie in the folder itself. Hidden files
 /// and folders are left out.

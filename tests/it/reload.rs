@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use connector_devcloud::{Fault, Faults, Operation, Refusal, Rule, When};
+use connector_ledger::SqliteLedger;
 use serde_json::Value;
 
-use crate::harness::{Cloud, Daemon, Finished, Home, until};
+use crate::harness::{Cloud, Daemon, EXTERNAL_ID, Finished, Home, ROLE, role_connection, until};
+use crate::s3_tables;
 
 const EVERY: &str = "300ms";
 
@@ -193,4 +197,121 @@ fn push_works_on_the_data_directory_while_no_program_runs() {
     assert_eq!(home.run(cloud.endpoint(), &["push"]).code, 2);
     assert_eq!(home.run(cloud.endpoint(), &["push", "--accept", "clicks"]).code, 0);
     assert_eq!(home.run(cloud.endpoint(), &["run", "--once"]).code, 0);
+}
+
+/// As if nothing had been saved: an edit that could not be looked into is no edit that was refused.
+#[test]
+fn an_edit_that_a_network_kept_from_being_taken_is_taken_once_it_is_back() {
+    let home = Home::new();
+    let cloud = s3_tables::cloud(&home);
+    s3_tables::configure(&home, cloud.endpoint());
+    home.datasource("orders", "s3://drop/orders/*.csv", "@auto");
+    home.put("drop", "orders/a.csv", "id\n1\n2\n").put("drop", "clicks/a.csv", "page\nx\n");
+    let daemon = Daemon::start(&home, cloud.endpoint(), EVERY);
+    wait_for_rows(&daemon, "orders", 2);
+    let down = |operation| Rule::on(operation, When::Always, Fault::Refuse(Refusal::InternalError));
+    cloud.faults().set(Faults::seeded(1).with(down(Operation::List)).with(down(Operation::Get)));
+    home.datasource("clicks", "s3://drop/clicks/*.csv", "@auto");
+    until("the refusal", || (!config(&daemon)["refused"].is_null()).then_some(()));
+    assert!(!has(&daemon, "clicks"));
+    cloud.faults().set(Faults::seeded(1));
+    wait_for_rows(&daemon, "clicks", 1);
+    assert_eq!(config(&daemon)["refused"], Value::Null);
+}
+
+/// The tables move with the next start only: until then no import may read the place where they are.
+#[test]
+fn what_holds_the_tables_until_the_next_start_is_not_read_as_a_source() {
+    let home = Home::new();
+    let cloud = s3_tables::cloud(&home);
+    s3_tables::configure(&home, cloud.endpoint());
+    home.datasource("orders", "s3://drop/orders/*.csv", "@on-demand");
+    home.put("drop", "orders/a.csv", "id\n1\n2\n");
+    let daemon = Daemon::start(&home, cloud.endpoint(), EVERY);
+    let moved = "[destination]\nuri = \"s3://lake/elsewhere\"\nconnection = \"writer\"\n";
+    home.config("s3-connector.toml", moved);
+    let copy =
+        "IMPORT_CONNECTION_NAME writer\nIMPORT_BUCKET_URI s3://lake/tables/**/*.parquet\nIMPORT_SCHEDULE @on-demand\n";
+    home.datasource_text("copies", copy);
+    let refused = push(&home, &cloud, &daemon, &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert!(refused.stderr.contains("s3://lake/tables") && refused.stderr.contains("overlap"), "{}", refused.stderr);
+    assert!(!has(&daemon, "copies"));
+}
+
+#[test]
+fn names_of_two_data_sources_are_not_exchanged_by_mistake() {
+    let (home, cloud, daemon) = running();
+    home.datasource("clicks", "s3://drop/clicks/*.csv", "@auto");
+    wait_for_rows(&daemon, "clicks", 1);
+    home.datasource("clicks", "s3://drop/orders/*.csv", "@auto").datasource(
+        "orders",
+        "s3://drop/clicks/*.csv",
+        "@auto",
+    );
+    let refused = push(&home, &cloud, &daemon, &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    for name in ["push --accept clicks", "push --accept orders"] {
+        assert!(refused.stderr.contains(name), "{}", refused.stderr);
+    }
+    assert_eq!((rows(&daemon, "orders"), rows(&daemon, "clicks")), (Some(2), Some(1)));
+}
+
+/// Alerts go by these: what has gone neither lags nor runs.
+#[test]
+fn what_has_gone_does_not_stay_behind_in_the_metrics() {
+    let home = Home::new();
+    let cloud = Cloud::start(&home);
+    home.role_connection(cloud.endpoint()).datasource("orders", "s3://drop/orders/*.csv", "@auto");
+    home.config("connections/depot.connection", &role_connection(cloud.endpoint(), ROLE, EXTERNAL_ID));
+    for file in 0..7 {
+        home.put("drop", &format!("orders/{file}.csv"), "id\n1\n");
+    }
+    let daemon = Daemon::start(&home, cloud.endpoint(), "1h");
+    let gauge = |name: &str, labels: &str| daemon.metric(&format!("s3_connector_{name}{{{labels}}}"));
+    let (backlog, state) =
+        (r#"connection="shop",import="orders""#, r#"connection="shop",import="orders",state="Running""#);
+    until("a backlog", || (gauge("backlog_files", backlog) == Some(2.0)).then_some(()));
+    assert_eq!(gauge("state", state), Some(1.0));
+    let moved = "IMPORT_CONNECTION_NAME depot\nIMPORT_BUCKET_URI s3://drop/orders/*.csv\nIMPORT_SCHEDULE @auto\n";
+    home.datasource_text("orders", moved);
+    let depot = backlog.replace("shop", "depot");
+    until("the backlog elsewhere", || (gauge("backlog_files", &depot) == Some(2.0)).then_some(()));
+    until("no backlog here", || (gauge("backlog_files", backlog) == Some(0.0)).then_some(()));
+    assert_eq!((gauge("state", state), gauge("state", &state.replace("shop", "depot"))), (Some(0.0), Some(1.0)));
+    fs::remove_file(home.path("config/datasources/orders.datasource")).expect("removed");
+    until("no backlog anywhere", || (gauge("backlog_files", &depot) == Some(0.0)).then_some(()));
+}
+
+/// Whatever the network does: a reload that waits for it keeps nobody from stopping the program.
+#[test]
+fn the_program_ends_in_time_while_it_reads_its_configuration() {
+    let home = Home::new();
+    let cloud = s3_tables::cloud(&home);
+    s3_tables::configure(&home, cloud.endpoint());
+    home.datasource("orders", "s3://drop/orders/*.csv", "@on-demand");
+    let daemon = Daemon::start(&home, cloud.endpoint(), EVERY);
+    daemon.wait_for_state("orders", "Running");
+    let stall = |operation| Rule::on(operation, When::Always, Fault::Stall { pause: Duration::from_secs(60) });
+    cloud.faults().set(Faults::seeded(1).with(stall(Operation::List)).with(stall(Operation::Get)));
+    home.datasource("clicks", "s3://drop/clicks/*.csv", "@on-demand");
+    let kill = Command::new("kill").args(["-HUP", &daemon.pid().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    until("the reload to wait", || (!cloud.faults().counts().is_empty()).then_some(()));
+    let began = Instant::now();
+    let (code, log) = daemon.terminate();
+    assert_eq!(code, 0, "{log}");
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn push_beside_a_program_that_is_just_starting_says_so() {
+    let home = Home::new();
+    let cloud = Cloud::start(&home);
+    home.role_connection(cloud.endpoint()).datasource("orders", "s3://drop/orders/*.csv", "@on-demand");
+    fs::create_dir_all(home.path("data")).expect("a folder");
+    let _held = SqliteLedger::open(&home.path("data")).expect("opens");
+    let refused = home.run(cloud.endpoint(), &["push"]);
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+    assert!(refused.stderr.contains("if it is just starting"), "{}", refused.stderr);
 }

@@ -81,12 +81,12 @@ impl Supervised {
 impl Supervisor {
     /// Puts successors in the places of what has ended, and starts what is new.
     pub(super) fn proceed(&mut self, ctx: &mut Context<Self>) {
+        if !self.draining.is_empty() {
+            return self.check_drained(ctx);
+        }
         let ended = |import: &Supervised| import.successor.is_some() && import.connection.is_none();
         if self.divide_among.is_some() && !self.imports.values().all(ended) {
             return;
-        }
-        if !self.draining.is_empty() {
-            return self.check_drained(ctx);
         }
         if let Some(imports) = self.divide_among.take() {
             self.world.credit.divide_among(imports);
@@ -97,6 +97,10 @@ impl Supervisor {
             let Some(supervised) = self.imports.get_mut(&name) else { continue };
             match supervised.successor.take() {
                 Some(Successor::Import(import)) => {
+                    if supervised.seat.spec.connection.name != import.spec.connection.name {
+                        // What it was by another connection is told under that name for the last time.
+                        supervised.enter(ImportState::Stopped, None);
+                    }
                     (supervised.seat.spec, supervised.seat.ports) = (import.spec, import.ports);
                     supervised.policy = RestartPolicy::default();
                     supervised.ended_in_a_row = 0;

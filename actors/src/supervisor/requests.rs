@@ -19,6 +19,10 @@ impl Supervisor {
             return Err(Failure::config("unknown_import", format!("there is no import named {import}")));
         };
         supervised.connection.clone().ok_or_else(|| {
+            if supervised.successor.is_some() {
+                let message = format!("{import} is about to start with another configuration; try again");
+                return Failure::transient("reconfigured", message);
+            }
             let ended = || Failure::transient("stopped", format!("{import} has ended"));
             supervised.last_failure.clone().unwrap_or_else(ended)
         })
@@ -83,10 +87,12 @@ impl Handler<Pause> for Supervisor {
 }
 
 impl Supervisor {
-    /// A failed import, or one that backs off, gets another chance at once.
+    /// A failed import, or one that backs off, gets another chance at once. One whose successor waits for others to end
+    /// does not: nobody would tell it to end again, and all of them would wait for it.
     fn restart(&mut self, import: &ImportName, ctx: &mut Context<Self>) {
         if let Some(supervised) = self.imports.get_mut(import)
             && supervised.connection.is_none()
+            && supervised.successor.is_none()
             && self.draining.is_empty()
         {
             supervised.policy = RestartPolicy::default();

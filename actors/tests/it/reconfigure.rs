@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::System;
-use connector_actors::messages::control::{Deployment, Reconfigure, Reconfigured};
+use connector_actors::messages::control::{Deployment, Reconfigure, Reconfigured, Resume};
 use connector_core::error::Failure;
 use connector_core::ids::ImportName;
 use connector_core::spec::{ImportSpec, OverwritePolicy, Schedule};
@@ -117,6 +117,34 @@ fn more_imports_than_the_budget_was_divided_among_all_run() {
             until(async || (bench.table.rows() == rows_of("1.csv", 4)).then_some(())).await;
         }
         assert_eq!(process.world.credit.seats(), 5);
+    });
+}
+
+/// While the budget is divided anew, an import that has ended already waits for the others, whoever wants it to run.
+#[test]
+fn an_import_that_is_resumed_while_the_budget_is_divided_anew_holds_nobody_up() {
+    System::new().block_on(async {
+        let (fails, runs, comes, ledger) = (Bench::new("fails"), Bench::new("runs"), Bench::new("comes"), ledger());
+        let refusal = Failure::config("no_such_bucket", "there is no such bucket");
+        fails.bucket.list_faults.lock().expect("lock").push_back(refusal);
+        for bench in [&fails, &runs, &comes] {
+            bench.bucket.put("a.csv", csv(2), 1);
+        }
+        let process = Process::start(vec![
+            fails.seat(0, fails.spec(Schedule::Auto), &ledger),
+            runs.seat(1, runs.spec(Schedule::Auto), &ledger),
+        ]);
+        process.wait_for_state("fails", ImportState::Failed).await;
+        until(async || (runs.table.rows().len() == 2).then_some(())).await;
+        let all = [&fails, &runs, &comes].map(|bench| deployment(bench, bench.spec(Schedule::Auto), &ledger));
+        process.supervisor.do_send(Reconfigure { imports: all.into_iter().collect(), deadline: DEADLINE });
+        // It comes before `runs` can have ended.
+        let resumed = process.supervisor.send(Resume { import: ImportName::new("fails") }).await.expect("lives");
+        assert_eq!(resumed.expect_err("not now").code, "reconfigured");
+        for bench in [&fails, &runs, &comes] {
+            until(async || (bench.table.rows() == rows_of("a.csv", 2)).then_some(())).await;
+        }
+        assert_eq!(process.world.credit.seats(), 3);
     });
 }
 

@@ -6,11 +6,13 @@ use rusqlite::{Connection, params};
 
 use crate::error::Result;
 
-/// All imports that were ever opened or accepted.
+/// All imports that were ever opened or accepted. A staged batch may have landed, and a table that was adopted has rows
+/// of batches that are not in the ledger.
 pub(crate) fn all(db: &Connection) -> Result<Vec<Known>> {
     let mut statement = db.prepare_cached(
         "SELECT import.name, COALESCE(origin.bucket, bucket.name), origin.uri,
-            EXISTS (SELECT 1 FROM batch WHERE batch.import = import.id AND batch.state = 'committed')
+            import.committed_seq > 0
+                OR EXISTS (SELECT 1 FROM batch WHERE batch.import = import.id AND batch.state IN ('staged', 'committed'))
          FROM import JOIN bucket ON bucket.id = import.bucket LEFT JOIN origin ON origin.name = import.name
          UNION ALL
          SELECT name, bucket, uri, 0 FROM origin WHERE name NOT IN (SELECT name FROM import)

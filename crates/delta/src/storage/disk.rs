@@ -61,14 +61,20 @@ pub(super) fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     parent.map_or(Ok(()), |parent| disk.sync_dir(parent))
 }
 
-/// Whether a table can be made or written to at `root`; says which time a new file gets there.
-pub(super) fn check(disk: &dyn Disk, root: &Path) -> Result<Timestamp, DeltaError> {
+/// A table is where it says, and not behind a link.
+pub(super) fn refuse_link(root: &Path) -> Result<(), DeltaError> {
     let is_link = fs::symlink_metadata(root).is_ok_and(|metadata| metadata.file_type().is_symlink());
     if is_link {
         // Whoever re-targets it would have the ledger and the table part without a trace.
         let why = "it is a symbolic link, which may point elsewhere tomorrow";
         return Err(DeltaError::BadPath { path: root.to_owned(), why });
     }
+    Ok(())
+}
+
+/// Whether a table can be made or written to at `root`; says which time a new file gets there.
+pub(super) fn check(disk: &dyn Disk, root: &Path) -> Result<Timestamp, DeltaError> {
+    refuse_link(root)?;
     let existing = root.ancestors().find(|dir| dir.exists()).unwrap_or(root);
     if !existing.is_dir() {
         return Err(DeltaError::io(existing, io::Error::from(io::ErrorKind::NotADirectory)));

@@ -9,7 +9,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 use uuid::Uuid;
 
-use super::{Disk, LOG_FOLDER, Place, Storage};
+use super::{Disk, LOG_FOLDER, Place, Storage, disk};
 use crate::error::DeltaError;
 
 /// Requests about single objects that are under way at once.
@@ -20,6 +20,8 @@ impl Storage {
     pub(crate) fn remove_everything(&self) -> Result<(), DeltaError> {
         match &self.shared.place {
             Place::Local { disk } => {
+                // The link would go, and what it points to would stay.
+                disk::refuse_link(self.table())?;
                 remove_folder(disk.as_ref(), self.table()).map_err(|error| DeltaError::io(self.table(), error))
             }
             Place::S3 { .. } => self

@@ -277,3 +277,16 @@ fn many_commits_with_a_checkpoint_read_back() {
         assert_eq!(bench.append(&bench.table(), 53, 0, 2), landed(53), "{place}");
     }
 }
+
+#[test]
+fn a_table_behind_a_symbolic_link_is_not_said_to_be_removed() {
+    let bench = Bench::new();
+    let table = bench.created();
+    assert_eq!(bench.append(&table, 1, 0, 10), landed(1));
+    let elsewhere = bench.root.with_file_name("elsewhere");
+    std::fs::rename(&bench.root, &elsewhere).expect("moved");
+    std::os::unix::fs::symlink(&elsewhere, &bench.root).expect("a link");
+    let error = bench.runtime.block_on(bench.table().remove(bench.import)).expect_err("refused");
+    assert_eq!((error.class, error.code), (ErrorClass::Config, "bad_table_path"), "{}", error.message);
+    assert!(bench.root.join("_delta_log").exists() && elsewhere.join("_delta_log").exists());
+}

@@ -58,6 +58,7 @@ fn case_12_a_ledger_that_was_lost_is_built_anew_from_the_table_and_nothing_is_re
     assert_eq!(adopt(&house, adoption(9, versions)), adopted, "once more changes nothing");
     let record = house.record();
     assert_eq!((record.uuid, record.committed_seq, record.table_created), (uuid(), 9, true));
+    assert!(wait(house.ledger.origins()).unwrap()[0].has_batches, "its table has rows, whoever brought them");
     assert_eq!((record.schema, record.open_batch, record.fresh), (Some(schema()), None, false));
     let counts = house.counts(1);
     assert_eq!((counts.rows, counts.rows_quarantined, counts.schema_version), (15, 6, 1));

@@ -42,3 +42,13 @@ fn what_was_accepted_last_is_what_an_import_reads() {
     assert_eq!(now[1].uri.as_deref(), Some("s3://zoo/b/*.csv"));
     assert_eq!(LedgerReader::open(dir.path()).unwrap().unwrap().origins().unwrap(), now);
 }
+
+#[test]
+fn a_staged_batch_may_have_landed() {
+    let mut house = House::new();
+    house.page(&[object("a", "1", 1)]);
+    let batch = house.claim_all(1_000);
+    let frozen = staged(results(&batch, |_| Some(ingested())));
+    wait(house.ledger.stage(&house.import, batch.seq, batch.uuid, &frozen)).unwrap();
+    assert!(origins(&house)[0].has_batches);
+}
