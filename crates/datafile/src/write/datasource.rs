@@ -205,6 +205,8 @@ pub fn declaration(column: &DraftColumn, format: Option<Format>) -> String {
     let named = || format!("json:$['{}']", column.source.replace('\\', "\\\\").replace('\'', "\\'"));
     let path = match format {
         Some(Format::Csv) | None if column.source == column.name => None,
+        // A header without a name has no path; such a column is found by what its name becomes in the table.
+        Some(Format::Csv | Format::Parquet) if column.source.is_empty() => None,
         Some(Format::Csv | Format::Parquet) => Some(bare(&column.source).unwrap_or_else(named)).filter(is_path),
         _ if column.source == "$" => Some("json:$".to_owned()),
         _ => {
@@ -216,7 +218,6 @@ pub fn declaration(column: &DraftColumn, format: Option<Format>) -> String {
             nested.or_else(|| is_key.then(named)).filter(is_path)
         }
     };
-    // A nameless header, say, has no path; such a column is found by what its name becomes in the table.
     declared(column, path.as_deref())
 }
 

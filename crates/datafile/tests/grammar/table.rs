@@ -56,6 +56,8 @@ fn a_ttl_is_checked_and_kept() {
         ("\"toDate(placed_at) + toIntervalDay(60)\"", "toDate(placed_at) + toIntervalDay(60)"),
         ("day + INTERVAL 1 MONTH", "day + toIntervalMonth(1)"),
         ("toDateTime(placed_at)", "toDateTime(placed_at)"),
+        ("\"day + INTERVAL 1 MONTH DELETE\"", "day + toIntervalMonth(1)"),
+        ("toDate(placed_at)delete", "toDate(placed_at)"),
     ] {
         let (datasource, found) = read(ttl);
         assert_eq!(datasource.ttl.map(|ttl| ttl.to_string()).as_deref(), Some(expected));
@@ -71,6 +73,8 @@ fn a_ttl_is_checked_and_kept() {
         ("toDate(placd_at)", "error: there is no column 'placd_at' in SCHEMA @4:19+8 | did you mean 'placed_at'?".to_owned()),
         ("\"day + 60\"", "error: this TTL is not possible: what is added must say its unit, such as toIntervalDay(30) @4:19+1 | possible are".to_owned()),
         ("day WHERE id = 1", "error: this TTL is not possible: the expression should end here @4:16+1 | possible are".to_owned()),
+        ("DELETE", "error: there is no column 'DELETE' in SCHEMA @4:12+6".to_owned()),
+        ("day DELETE WHERE id = 1", "error: this TTL is not possible: the expression should end here @4:16+1 | possible are".to_owned()),
         ("rand()", "error: this TTL is not possible: the function rand is not possible here".to_owned()),
     ] {
         refused(&[(ttl, &expected)], |ttl| format!("SCHEMA >\n    {schema}\n\nENGINE_TTL {ttl}"));
