@@ -5,7 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
@@ -228,7 +230,7 @@ fn a_number_that_would_change_behind_the_sample_makes_its_column_a_string() {
 #[test]
 fn an_empty_key_lands_and_a_column_of_a_file_with_types_keeps_its_type() {
     let (home, cloud) = home();
-    home.put("drop", "keys/1.ndjson", "{\"id\": 1, \"\": \"x\", \"a\": {\"\": 2}}\n");
+    home.put("drop", "keys/1.ndjson", "{\"id\": 1, \"\": \"x\", \"a\": {\"\": 2}, \"l[:]\": 3}\n");
     json_of(&home, &cloud, &["datasource", "generate", "s3://drop/keys/*.ndjson"]);
     let columns: [(&str, ArrayRef); 2] = [
         ("id", Arc::new(Int64Array::from(vec![1, 2]))),
@@ -239,11 +241,14 @@ fn an_empty_key_lands_and_a_column_of_a_file_with_types_keeps_its_type() {
     writer.write(&rows).expect("writes");
     home.put("drop", "fine/1.parquet", writer.into_inner().expect("a file"));
     let made = json_of(&home, &cloud, &["datasource", "generate", "s3://drop/fine/*.parquet"]);
-    assert_eq!((&made["columns"][1]["type"], &made["rows_quarantined"]), (&json!("Nullable(DateTime64(6))"), &json!(1)));
+    assert_eq!(
+        (&made["columns"][1]["type"], &made["rows_quarantined"]),
+        (&json!("Nullable(DateTime64(6))"), &json!(1))
+    );
     assert!(made["notes"][0].as_str().is_some_and(|note| note.starts_with("1 of 2 rows")), "{made}");
     run(&home, &cloud, &["run", "--once"]);
     let rows = sorted_rows(&home, &cloud, "keys");
-    assert_eq!(rows, json!([{"id": 1, "column": "x", "a_": 2}]));
+    assert_eq!(rows, json!([{"id": 1, "column": "x", "a_": 2, "l_": 3}]));
     assert_eq!(sorted_rows(&home, &cloud, "fine"), json!([{"id": 1, "at": "1970-01-01T00:00:00.000001Z"}]));
 }
 

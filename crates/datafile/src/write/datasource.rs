@@ -212,7 +212,9 @@ pub fn declaration(column: &DraftColumn, format: Option<Format>) -> String {
         _ => {
             let dot = if column.source.starts_with('[') { "" } else { "." };
             let nested = format!("json:${dot}{}", column.source);
-            let same = |path: &JsonPath| path.source() == column.source;
+            // A key that is called like the elements of an array is one value, unless its column holds arrays.
+            let holds = |path: &JsonPath| !path.has_elements() || column.ty.starts_with("Array(");
+            let same = |path: &JsonPath| path.source() == column.source && holds(path);
             let nested = Some(nested).filter(|path| JsonPath::parse(path).is_ok_and(|path| same(&path)));
             let is_key = !column.source.starts_with('[');
             nested.or_else(|| is_key.then(named)).filter(is_path)
