@@ -17,12 +17,13 @@ pub mod name;
 mod tally;
 mod whole;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connector_core::csv::{CsvDialect, CsvSettings};
 use connector_core::error::Failure;
 use connector_core::evolve::EvolutionRules;
 use connector_core::ports::ColumnEvidence;
+use connector_core::schema::Origin;
 use connector_core::spec::Format;
 use connector_core::uri::BucketUri;
 use connector_datafile::write::datasource::{Draft, DraftColumn, DraftImport};
@@ -204,20 +205,26 @@ impl Attempt<'_> {
 
     /// Tries the rows, and makes a String of columns that do not hold them.
     fn fit(&mut self, chosen: &mut [Chosen], now: Timestamp) -> Result<Tally, Problem> {
+        let mut kept = BTreeSet::new();
         loop {
             let tally = self.tally(chosen, now)?;
+            let may_change = |at: usize, one: &Chosen| {
+                !one.is_type_given && one.column.ty != self.text_type() && !kept.contains(&at)
+            };
             let unfit: Vec<(usize, String)> = tally
                 .bad_columns
                 .iter()
-                .filter(|(at, _)| {
-                    chosen.get(**at).is_some_and(|one| !one.is_type_given && one.column.ty != self.text_type())
-                })
+                .filter(|(at, _)| chosen.get(**at).is_some_and(|one| may_change(**at, one)))
                 .map(|(at, (_, message))| (*at, message.clone()))
                 .collect();
             if unfit.is_empty() {
                 return Ok(tally);
             }
             for (at, message) in unfit {
+                if !self.goes_into_text(chosen, at)? {
+                    kept.insert(at);
+                    continue;
+                }
                 let column = &mut chosen[at].column;
                 self.notes.push(format!("the column {} is a String: {message}", column.name));
                 column.ty = self.text_type().to_owned();
@@ -226,13 +233,30 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether the file's column goes into a String at all. Of a file with types not every one does: then all rows would
+    /// be bad for the sake of a few.
+    fn goes_into_text(&self, chosen: &[Chosen], at: usize) -> Result<bool, Problem> {
+        if self.found.format != Format::Parquet {
+            return Ok(true);
+        }
+        let mut chosen = chosen.to_vec();
+        self.text_type().clone_into(&mut chosen[at].column.ty);
+        let opened = Opened::new(self.fetched, &self.rules(&chosen)?, None)?;
+        Ok(opened.preview.causes.iter().all(|cause| cause.column != chosen[at].column.name))
+    }
+
     /// The type that holds every value, as inference spells it.
     fn text_type(&self) -> &'static str {
         if self.found.format == Format::Csv { "String" } else { "Nullable(String)" }
     }
 
+    /// Columns whose type nobody has given are held to what inference takes for it, as they would be without SCHEMA: a
+    /// `02134` behind the sample is no number, though a declared `Int64` takes it.
     fn tally(&self, chosen: &[Chosen], now: Timestamp) -> Result<Tally, Problem> {
-        let rules = self.rules(chosen)?;
+        let mut rules = self.rules(chosen)?;
+        for (column, one) in rules.columns.iter_mut().flatten().zip(chosen) {
+            column.origin = if one.is_type_given { Origin::Declared } else { Origin::Inferred };
+        }
         let mut tally = Tally::default();
         match self.local {
             Some(file) => {

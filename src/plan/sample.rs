@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_core::binding::bind;
-use connector_core::block::{Block, Cause};
+use connector_core::block::Block;
 use connector_core::csv::{CsvDialect, CsvSettings};
 use connector_core::error::Failure;
 use connector_core::evolve::{FilePlan, FileShape, Planner};
@@ -13,6 +13,7 @@ use connector_core::guard::NO_ROW_FITS;
 use connector_core::plan::{ErrorLine, FilePreview, ImportPlan, NewColumn, SampleReport, Tally};
 use connector_core::ports::{AddedColumn, ImportRecord, ObjectSource, ReferenceFile};
 use connector_core::preparation::{Reconciled, reconcile};
+use connector_core::quarantine::error_kind;
 use connector_core::schema::{Column, TableSchema};
 use connector_core::spec::ImportSpec;
 use connector_core::types::ColumnType;
@@ -254,13 +255,9 @@ impl Rows {
             for row in 0..block.rejected.len() {
                 for error in block.rejected.errors_of(row) {
                     let column = error.column_name(schema).to_owned();
-                    let ty = error.column.and_then(|index| schema.columns.get(index as usize)).map(|column| &column.ty);
-                    // Without the value, so that errors of one kind are one line.
-                    let message = match (&error.cause, ty) {
-                        (Cause::Text(text), _) => text.to_string(),
-                        (_, Some(ty)) => format!("is not {ty}"),
-                        (_, None) => "does not fit".to_owned(),
-                    };
+                    // Without the value, as quarantine groups them, so that errors of one kind are one line.
+                    let message = block.rejected.message(row, error, schema);
+                    let message = error_kind(&column, &message).to_owned();
                     self.errors.entry((column, message)).or_insert_with(|| (0, key.to_owned())).0 += 1;
                 }
             }

@@ -5,7 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
@@ -102,7 +104,12 @@ fn files() -> Vec<(&'static str, Vec<u8>, Value)> {
 
 #[track_caller]
 fn sorted_rows(home: &Home, cloud: &Cloud, name: &str) -> Value {
-    let mut rows = json_of(home, cloud, &["datasource", "data", name, "--limit", "1000"])["rows"].take();
+    sorted_rows_of(home, cloud, name, "1000")
+}
+
+#[track_caller]
+fn sorted_rows_of(home: &Home, cloud: &Cloud, name: &str, limit: &str) -> Value {
+    let mut rows = json_of(home, cloud, &["datasource", "data", name, "--limit", limit])["rows"].take();
     let rows = rows.as_array_mut().expect("rows");
     rows.sort_by_key(|row| row.get("id").or(row.get("column_1")).and_then(Value::as_i64));
     Value::Array(rows.clone())
@@ -199,6 +206,50 @@ fn every_row_of_a_local_file_is_tried_and_what_does_not_fit_its_type_becomes_a_s
     run(&home, &cloud, &["run", "--once"]).expect_code(0);
     let listed = json_of(&home, &cloud, &["datasource", "ls"]);
     assert_eq!((&listed[0]["name"], &listed[0]["rows"]), (&json!("big"), &json!(200_001)), "{listed}");
+}
+
+#[test]
+fn a_number_that_would_change_behind_the_sample_makes_its_column_a_string() {
+    let (home, cloud) = home();
+    let mut text = "id,zip,given\n".to_owned();
+    (0..200_000).for_each(|row| text += &format!("{row},{row},{row}\n"));
+    let at = text.find("\n60000,").expect("a row") + 1;
+    text.insert_str(at, "-1,02134,02134\n");
+    fs::write(home.path("codes.csv"), &text).expect("file");
+    let arguments = ["datasource", "generate", "codes.csv", "--uri", "s3://drop/*.csv", "--type", "given=Int64"];
+    let made = json_of(&home, &cloud, &arguments);
+    assert_eq!(made["rows_quarantined"], 0, "{}", made["notes"]);
+    let types: Vec<_> = made["columns"].as_array().expect("columns").iter().map(|one| &one["type"]).collect();
+    assert_eq!(types, ["Nullable(Int64)", "String", "Int64"]);
+    home.put("drop", "codes.csv", &text);
+    run(&home, &cloud, &["run", "--once"]).expect_code(0);
+    assert_eq!(sorted_rows_of(&home, &cloud, "codes", "300000")[0], json!({"id": -1, "zip": "02134", "given": 2134}));
+}
+
+/// Nobody is told that the value of a key without a name is NULL, and nobody wants all rows in quarantine for one.
+#[test]
+fn an_empty_key_lands_and_a_column_of_a_file_with_types_keeps_its_type() {
+    let (home, cloud) = home();
+    home.put("drop", "keys/1.ndjson", "{\"id\": 1, \"\": \"x\", \"a\": {\"\": 2}, \"l[:]\": 3}\n");
+    json_of(&home, &cloud, &["datasource", "generate", "s3://drop/keys/*.ndjson"]);
+    let columns: [(&str, ArrayRef); 2] = [
+        ("id", Arc::new(Int64Array::from(vec![1, 2]))),
+        ("at", Arc::new(TimestampNanosecondArray::from(vec![1_000, 1]))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).expect("columns");
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).expect("a writer");
+    writer.write(&rows).expect("writes");
+    home.put("drop", "fine/1.parquet", writer.into_inner().expect("a file"));
+    let made = json_of(&home, &cloud, &["datasource", "generate", "s3://drop/fine/*.parquet"]);
+    assert_eq!(
+        (&made["columns"][1]["type"], &made["rows_quarantined"]),
+        (&json!("Nullable(DateTime64(6))"), &json!(1))
+    );
+    assert!(made["notes"][0].as_str().is_some_and(|note| note.starts_with("1 of 2 rows")), "{made}");
+    run(&home, &cloud, &["run", "--once"]);
+    let rows = sorted_rows(&home, &cloud, "keys");
+    assert_eq!(rows, json!([{"id": 1, "column": "x", "a_": 2, "l_": 3}]));
+    assert_eq!(sorted_rows(&home, &cloud, "fine"), json!([{"id": 1, "at": "1970-01-01T00:00:00.000001Z"}]));
 }
 
 #[test]

@@ -107,6 +107,28 @@ fn a_first_sync_does_what_was_planned() {
     holds(&home, &cloud, &plan, 3);
 }
 
+/// As quarantine groups them: what is wrong, without the value.
+#[test]
+fn errors_of_one_kind_are_one_line_of_a_plan() {
+    let (home, cloud) = home("SCHEMA >\n    id UInt8, note String, counts Map(String, UInt64)\n");
+    let bad: String = (0..30).map(|row| format!("{row},n,{{'k{row}':-{}}}\n", row + 1)).collect();
+    let file = [b"id,note,counts\n1,fits,{}\n256,x,{}\n257,x,{}\n2,\xe9,{}\n", bad.as_bytes()].concat();
+    put(&home, "in/a.csv", 1, file);
+    let plan = plan(&home, &cloud);
+    let line = |error: &Value| {
+        let text = |name: &str| error[name].as_str().expect("a text").to_owned();
+        (text("column"), text("message"), number(&error["rows"]))
+    };
+    let errors: Vec<_> = plan["sample"]["errors"].as_array().expect("a list").iter().map(line).collect();
+    let expected = [
+        ("counts", "is not Map(String, UInt64): a value is not UInt64", 30),
+        ("id", "is not UInt8", 2),
+        ("note", "is not UTF-8", 1),
+    ];
+    assert_eq!(errors, expected.map(|(column, message, rows)| (column.to_owned(), message.to_owned(), rows)));
+    assert_eq!(number(&plan["sample"]["rows_quarantined"]), 33, "{plan:#}");
+}
+
 #[test]
 fn a_later_sync_does_what_was_planned_and_then_nothing_is_left() {
     let (home, cloud) = home("");

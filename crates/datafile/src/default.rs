@@ -132,8 +132,10 @@ fn as_text(literal: &Literal) -> String {
     }
 }
 
+/// ClickHouse's booleans are numbers, too.
 fn as_number(literal: &Literal) -> Option<String> {
     match literal {
+        Literal::Bool(value) => Some(u8::from(*value).to_string()),
         Literal::Number(text) | Literal::Text(text) => {
             let unsigned = text.strip_prefix('+');
             // A second sign is none of a number.
@@ -218,6 +220,9 @@ mod tests {
             (number("1"), ColumnType::Bool, Some("true")),
             (Literal::Bool(false), ColumnType::Bool, Some("false")),
             (number("2"), ColumnType::Bool, None),
+            (Literal::Bool(true), ColumnType::UInt8, Some("1")),
+            (Literal::Bool(false), ColumnType::Int64, Some("0")),
+            (Literal::Bool(true), ColumnType::Date, None),
             (text("2024-02-29"), ColumnType::Date, Some("2024-02-29")),
             (text("2023-02-29"), ColumnType::Date, None),
             (number("0"), ColumnType::Date, Some("1970-01-01")),

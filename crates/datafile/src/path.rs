@@ -133,7 +133,7 @@ fn is_bare(name: &str) -> bool {
     let odd = |letter: char| {
         matches!(letter, '.' | '[' | ']' | '\'' | '"' | '`' | '\\') || letter.is_whitespace() || letter.is_control()
     };
-    name != "$" && !name.contains(odd)
+    !name.is_empty() && name != "$" && !name.contains(odd)
 }
 
 fn name(text: &str, offset: usize) -> Result<(Step, &str), PathError> {
@@ -158,7 +158,6 @@ fn bracketed(text: &str, offset: usize) -> Result<(Step, &str), PathError> {
     }
     if let Some(quote @ ('\'' | '"')) = inside.chars().next() {
         return match quoted(&inside[1..], quote) {
-            Some((name, _)) if name.is_empty() => error("the name is empty"),
             Some((name, behind)) => Ok((Step::Name(name), behind)),
             None => error("the quote or the bracket is not closed"),
         };
@@ -203,6 +202,8 @@ mod tests {
             ("json:$['odd.key'].a", "['odd.key'].a"),
             ("json:$.a['b.c'][:]", "a['b.c'][:]"),
             ("json:$['$']", "['$']"),
+            ("json:$['']", "['']"),
+            ("json:$.a['']", "a['']"),
             ("json:$[\"it's\"]", r"['it\'s']"),
             ("json:$['it's']", r"['it\'s']"),
             (r"json:$['a\b']", r"['a\\b']"),
@@ -233,7 +234,6 @@ mod tests {
             ("json:$.a[-1]", 8),
             ("json:$.a[*]", 8),
             ("json:$.a.[:]", 8),
-            ("json:$['']", 6),
             ("json:$['a]", 6),
             ("json:$['a'", 6),
             ("json:$.a]", 8),

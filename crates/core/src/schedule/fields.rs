@@ -13,6 +13,8 @@ pub(super) struct Field {
 }
 
 const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+/// The greatest day of the week: Sunday once more.
+const SUNDAY: u8 = 7;
 const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Field {
@@ -21,7 +23,7 @@ impl Field {
         Self { name: "hour", min: 0, max: 23, names: &[] },
         Self { name: "day of month", min: 1, max: 31, names: &[] },
         Self { name: "month", min: 1, max: 12, names: MONTHS },
-        Self { name: "day of week", min: 0, max: 7, names: DAYS },
+        Self { name: "day of week", min: 0, max: SUNDAY, names: DAYS },
     ];
 
     fn number(self, text: &str) -> Option<u8> {
@@ -74,6 +76,8 @@ fn parse_item(field: Field, item: &str) -> Result<u64, String> {
             (number, number)
         }
     };
+    // Sunday is 7 as well, so a week may end with it.
+    let high = if high == 0 && low > 0 && field.max == SUNDAY { SUNDAY } else { high };
     if high < low {
         return Err("the range ends before it begins".to_owned());
     }

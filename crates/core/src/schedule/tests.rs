@@ -21,6 +21,8 @@ fn the_next_time_is_the_first_behind_that_the_fields_name() {
         ("0 9 * * MON", "2026-11-20T10:00:00Z", "2026-11-23T09:00:00Z"),
         ("0 9 * * 7", "2026-11-20T10:00:00Z", "2026-11-22T09:00:00Z"),
         ("0 9 * * sun-tue", "2026-11-20T10:00:00Z", "2026-11-22T09:00:00Z"),
+        ("0 9 * * sat-SUN", "2026-11-21T10:00:00Z", "2026-11-22T09:00:00Z"),
+        ("0 9 * * mon-sun/6", "2026-11-23T10:00:00Z", "2026-11-29T09:00:00Z"),
         // Both days restricted: either is enough.
         ("0 0 13 * 5", "2026-11-12T00:00:00Z", "2026-11-13T00:00:00Z"),
         ("0 0 1 * 1", "2026-11-24T00:00:00Z", "2026-11-30T00:00:00Z"),
@@ -92,6 +94,7 @@ fn what_is_no_cron_expression_is_refused_at_its_field() {
         ("*/0 * * * *", 0, "a step is a whole number"),
         ("*/99 * * * *", 0, "a step is a whole number"),
         ("9-5 * * * *", 0, "ends before it begins"),
+        ("0 0 * * fri-tue", 8, "ends before it begins"),
         ("1,,2 * * * *", 2, "'' is no minute"),
         ("0 0 30 2 *", 4, "never come"),
         ("0 0 31 4,6,9,11 *", 4, "never come"),

@@ -54,7 +54,7 @@ pub(super) fn ttl(reader: &mut Reader<'_, '_>, value: &Spanned<Text>, columns: O
     if text.value.trim().is_empty() {
         return None;
     }
-    let expression = match Expr::parse(&text.value) {
+    let expression = match Expr::parse(without_delete(&text.value)) {
         Ok(expression) => expression,
         Err(error) => {
             let place = place_in(reader.report.source, span, text, error.offset);
@@ -73,6 +73,15 @@ pub(super) fn ttl(reader: &mut Reader<'_, '_>, value: &Spanned<Text>, columns: O
         return None;
     }
     Some(expression)
+}
+
+/// The expression in front of `DELETE`, which says what becomes of expired rows without it as well.
+fn without_delete(text: &str) -> &str {
+    let text = text.trim_end();
+    let Some(at) = text.len().checked_sub("DELETE".len()).filter(|at| text.is_char_boundary(*at)) else { return text };
+    let (expression, word) = text.split_at(at);
+    let ends = expression.ends_with(|letter: char| letter.is_whitespace() || letter == ')');
+    if ends && word.eq_ignore_ascii_case("DELETE") { expression } else { text }
 }
 
 /// An expression that ClickHouse partitions by is not applied: nothing is lost by it but speed.

@@ -205,18 +205,21 @@ pub fn declaration(column: &DraftColumn, format: Option<Format>) -> String {
     let named = || format!("json:$['{}']", column.source.replace('\\', "\\\\").replace('\'', "\\'"));
     let path = match format {
         Some(Format::Csv) | None if column.source == column.name => None,
+        // A header without a name has no path; such a column is found by what its name becomes in the table.
+        Some(Format::Csv | Format::Parquet) if column.source.is_empty() => None,
         Some(Format::Csv | Format::Parquet) => Some(bare(&column.source).unwrap_or_else(named)).filter(is_path),
         _ if column.source == "$" => Some("json:$".to_owned()),
         _ => {
             let dot = if column.source.starts_with('[') { "" } else { "." };
             let nested = format!("json:${dot}{}", column.source);
-            let same = |path: &JsonPath| path.source() == column.source;
+            // A key that is called like the elements of an array is one value, unless its column holds arrays.
+            let holds = |path: &JsonPath| !path.has_elements() || column.ty.starts_with("Array(");
+            let same = |path: &JsonPath| path.source() == column.source && holds(path);
             let nested = Some(nested).filter(|path| JsonPath::parse(path).is_ok_and(|path| same(&path)));
             let is_key = !column.source.starts_with('[');
             nested.or_else(|| is_key.then(named)).filter(is_path)
         }
     };
-    // A nameless header, say, has no path; such a column is found by what its name becomes in the table.
     declared(column, path.as_deref())
 }
 
