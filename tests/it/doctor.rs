@@ -280,7 +280,8 @@ fn a_bucket_that_is_written_is_probed_and_left_as_it_was() {
     let encrypted = vec![Encrypted { objects: "drop/tables/*".to_owned(), key: KEY.to_owned() }];
     cloud.account().set(Account { encrypted, ..denied("kms:GenerateDataKey") });
     let report = Report::of(&home, cloud.endpoint(), &write, 2);
-    report.only_failure("put", "kms_denied", &["kms:GenerateDataKey", KEY]);
+    report.only_failure("put", "kms_denied", &["may write to", "not encrypt", "grant kms:GenerateDataKey on", KEY]);
+    assert!(!report.text.contains("not decrypt"), "the remedy of reading: {}", report.text);
 
     cloud.account().set(denied("s3:DeleteObject"));
     let report = Report::of(&home, cloud.endpoint(), &write, 2);

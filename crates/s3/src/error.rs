@@ -66,8 +66,7 @@ pub enum S3Error {
     NoSuchBucket { connection: String, bucket: String },
 
     #[error(
-        "connection {connection}: {principal} may not list bucket {bucket} ({detail}); grant s3:ListBucket on \
-         arn:aws:s3:::{bucket}{}{}",
+        "connection {connection}: {principal} may not list bucket {bucket} ({detail}); grant s3:ListBucket on {arn}{}{}",
         if *.requester_pays { "" } else { ", or, if the requester pays for this bucket, set S3_REQUEST_PAYER" },
         .expected_owner.as_ref().map_or(String::new(), |owner| format!(
             "; it is refused as well if the bucket does not belong to account {owner} any more, which \
@@ -77,6 +76,8 @@ pub enum S3Error {
     ListDenied {
         connection: String,
         bucket: String,
+        /// Of the bucket, in its partition of AWS.
+        arn: String,
         principal: String,
         detail: String,
         requester_pays: bool,
