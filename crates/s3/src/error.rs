@@ -54,8 +54,9 @@ pub enum S3Error {
 
     #[error(
         "connection {connection}: bucket {bucket} is not in region {configured}{}; set S3_REGION of the connection \
-         to the region of the bucket",
-        .actual.as_ref().map_or(String::new(), |region| format!(" but in {region}"))
+         to {}",
+        .actual.as_ref().map_or(String::new(), |region| format!(" but in {region}")),
+        .actual.as_deref().unwrap_or("the region of the bucket")
     )]
     WrongRegion { connection: String, bucket: String, configured: String, actual: Option<String> },
 
