@@ -93,9 +93,8 @@ pub enum S3Error {
 
     /// The object may be read, its key may not be used. `key`: its ARN, if S3 names it.
     #[error(
-        "connection {connection}: {principal} may read {uri} but not decrypt it ({detail}); grant kms:Decrypt on {}, in \
-         the access policy of the role, and see that the policy of the key lets the role's account use it",
-        .key.as_deref().unwrap_or("the KMS key of the object")
+        "connection {connection}: {principal} may read {uri} but not decrypt it ({detail}); {}",
+        kms_remedy(.detail, .key.as_deref().unwrap_or("the KMS key of the object"))
     )]
     KmsDenied { connection: String, uri: String, principal: String, key: Option<String>, detail: String },
 
@@ -120,6 +119,21 @@ pub enum S3Error {
 
     #[error("{what}; this is a bug in the program, please report it")]
     Bug { what: String },
+}
+
+/// A refusal of a permission is one of IAM. What KMS itself says is of the key, which no permission mends.
+pub(crate) fn is_of_kms_itself(detail: &str) -> bool {
+    detail.starts_with("KMS.")
+}
+
+fn kms_remedy(detail: &str, key: &str) -> String {
+    if is_of_kms_itself(detail) {
+        return format!("see in KMS that {key} is there, enabled, and not about to be deleted");
+    }
+    format!(
+        "grant kms:Decrypt on {key}, in the access policy of the role, and see that the policy of the key lets the \
+         role's account use it"
+    )
 }
 
 fn times(attempts: u32) -> String {

@@ -6,7 +6,7 @@
 use connector_core::iam::{Partition, Principal};
 use connector_core::spec::{Access, Caller, ConnectionSpec};
 
-use crate::error::{S3Error, transient};
+use crate::error::{S3Error, is_of_kms_itself, transient};
 use crate::verdict::bucket_arn;
 
 /// What to change.
@@ -92,6 +92,14 @@ pub(crate) fn of(error: &S3Error, spec: &ConnectionSpec, caller: Option<&str>) -
             remedy
         }
         S3Error::ObjectDenied { uri, .. } => grant(spec, "s3:GetObject", &format!("{}/*", arn_of_bucket(spec, uri))),
+        S3Error::KmsDenied { key, detail, .. } if is_of_kms_itself(detail) => {
+            let key = key.as_deref().unwrap_or("the key of the object");
+            Remedy::new(
+                format!("{key} (KMS console: Customer managed keys)"),
+                "enable the key, or cancel its deletion; what was encrypted with a key that is gone is lost",
+            )
+            .command(format!("aws kms describe-key --key-id {}", if key.starts_with("arn:") { key } else { "<key>" }))
+        }
         S3Error::KmsDenied { key, .. } => {
             let mut remedy = grant(spec, "kms:Decrypt", key.as_deref().unwrap_or("*"));
             remedy.change += "; and the policy of the key has to let the account of the role use it (KMS console: \

@@ -178,3 +178,20 @@ fn the_trust_policy_names_whom_iam_takes_as_a_principal() {
         assert_eq!(statement.principal.as_deref(), Some(principal), "{caller}");
     }
 }
+
+#[test]
+fn a_key_that_is_disabled_is_no_matter_of_permissions() {
+    let key = "arn:aws:kms:us-east-1:111122223333:key/k".to_owned();
+    let error = S3Error::KmsDenied {
+        connection: "shop".into(),
+        uri: "s3://b/k".into(),
+        principal: "the role".into(),
+        key: Some(key.clone()),
+        detail: format!("KMS.DisabledException: {key} is disabled"),
+    };
+    assert!(!error.to_string().contains("grant") && error.to_string().contains("enabled"), "{error}");
+    let remedy = of(&error, &spec(), None);
+    assert_eq!(remedy.statement, None);
+    assert!(remedy.change.contains("enable the key") && remedy.place.contains(&key), "{remedy:?}");
+    assert!(remedy.command.is_some_and(|command| command.ends_with(&key)));
+}
