@@ -3,6 +3,7 @@
 //! No variant holds a secret: texts that a server sent have passed [`crate::text::clean`] before they get here.
 
 use connector_core::error::{ErrorClass, Failure};
+use connector_core::iam::Partition;
 use jiff::SignedDuration;
 
 /// An error of this crate. [`S3Error::class`] is the remedy, [`S3Error::code`] a bounded label.
@@ -67,7 +68,9 @@ pub enum S3Error {
     NoSuchBucket { connection: String, bucket: String },
 
     #[error(
-        "connection {connection}: {principal} may not list bucket {bucket} ({detail}); grant s3:ListBucket on {arn}{}{}",
+        "connection {connection}: {principal} may not list bucket {bucket} ({detail}); grant s3:ListBucket on \
+         arn:{}:s3:::{bucket}{}{}",
+        .partition.as_str(),
         if *.requester_pays { "" } else { ", or, if the requester pays for this bucket, set S3_REQUEST_PAYER" },
         .expected_owner.as_ref().map_or(String::new(), |owner| format!(
             "; it is refused as well if the bucket does not belong to account {owner} any more, which \
@@ -77,8 +80,7 @@ pub enum S3Error {
     ListDenied {
         connection: String,
         bucket: String,
-        /// Of the bucket, in its partition of AWS.
-        arn: String,
+        partition: Partition,
         principal: String,
         detail: String,
         requester_pays: bool,

@@ -43,7 +43,7 @@ impl Asker {
             return S3Error::ListDenied {
                 connection: self.connection.clone(),
                 bucket: bucket.to_owned(),
-                arn: bucket_arn(&self.region, bucket),
+                partition: Partition::of_region(&self.region),
                 principal: self.principal.clone(),
                 detail: reply.detail(),
                 requester_pays: self.requester_pays,

@@ -81,8 +81,8 @@ pub(crate) fn of(error: &S3Error, spec: &ConnectionSpec, caller: Option<&str>) -
             Remedy::new("IMPORT_BUCKET_URI of the data source", "a bucket that there is, at this endpoint")
                 .command(format!("aws s3api head-bucket --bucket {bucket}"))
         }
-        S3Error::ListDenied { arn, expected_owner, requester_pays, .. } => {
-            let mut remedy = grant(spec, "s3:ListBucket", arn);
+        S3Error::ListDenied { bucket, expected_owner, requester_pays, .. } => {
+            let mut remedy = grant(spec, "s3:ListBucket", &bucket_arn(&spec.region, bucket));
             if !requester_pays {
                 remedy.change += "; or, if the requester pays for the bucket, write S3_REQUEST_PAYER true";
             }

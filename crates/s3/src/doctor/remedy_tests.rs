@@ -33,7 +33,7 @@ fn listing() -> S3Error {
     S3Error::ListDenied {
         connection: "shop".into(),
         bucket: "b".into(),
-        arn: "arn:aws:s3:::b".into(),
+        partition: Partition::Aws,
         principal: "the role".into(),
         detail: "no".into(),
         requester_pays: false,
