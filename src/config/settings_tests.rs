@@ -100,7 +100,7 @@ fn every_key_can_be_overridden_by_its_variable_and_bad_ones_are_named() {
     for (section, key) in KEYS {
         let name = super::super::toml::variable_name(section, key);
         let (_, found) = read_with("", &[(&name, "\u{1}%s3://")]);
-        let accepts_any_text = matches!(*key, "access_key_id" | "secret_access_key" | "session_token");
+        let accepts_any_text = matches!(*key, "access_key_id" | "secret_access_key" | "session_token" | "secrets_dir");
         if !accepts_any_text {
             assert_eq!(found.len(), 1, "{name}: {found:?}");
             assert!(found[0].message.contains(&name), "{name}: {found:?}");
