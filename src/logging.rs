@@ -1,13 +1,16 @@
 //! Log lines: one event a line, for people or as JSON, on standard error.
 
-use tracing::Level;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::settings::{Log, LogFormat};
 
-/// Starts logging for the whole process. `RUST_LOG` overrides the configured level, library by library. A second call
-/// changes nothing.
+/// Starts logging for the whole process. `RUST_LOG` overrides the configured level, library by library, but for what
+/// [`may_be_read`] holds back. A second call changes nothing.
 pub fn start(log: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(log.level)));
     let builder = tracing_subscriber::fmt()
@@ -16,11 +19,19 @@ pub fn start(log: &Log) {
         .with_target(false);
     // An error means that logging was started before, which tests in one process do.
     let _ = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(FilterFn::new(may_be_read)).try_init(),
         LogFormat::Human => {
-            builder.compact().with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+            let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.compact().with_ansi(coloured).finish().with(FilterFn::new(may_be_read)).try_init()
         }
     };
+}
+
+/// Nothing that libraries say at `trace`, whatever `RUST_LOG` asks for: the AWS SDK tells the whole body of a refusal
+/// there, and S3 repeats in it the session token, or the very text that was signed.
+fn may_be_read(metadata: &Metadata<'_>) -> bool {
+    let name = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::DEBUG || CRATES.contains(&name)
 }
 
 /// Our own crates at the configured level. Libraries log at `debug` what would drown it, the AWS SDK at `trace` what

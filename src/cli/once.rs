@@ -119,6 +119,11 @@ pub(super) fn show(results: &[Synced]) {
     if results.iter().map(class_of).fold(None, worse) == Some(ErrorClass::Data) {
         output::note("some files failed or do not fit; `s3-connector status` says which and why");
     }
+    if results.iter().any(|synced| synced.files_deferred > 0) {
+        output::note(
+            "some files could not be read and are tried again later; `s3-connector status` says which and why",
+        );
+    }
     if results.iter().any(|synced| synced.rows_quarantined > 0) {
         output::note("some rows do not fit and are in quarantine; `s3-connector quarantine ls` says why");
     }

@@ -72,6 +72,8 @@ struct Counts {
     #[serde(default)]
     last_commit_at: Option<jiff::Timestamp>,
     recent_failures: Vec<Failed>,
+    #[serde(default)]
+    deferrals: Vec<Deferred>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +86,14 @@ struct Failed {
     key: String,
     code: String,
     message: String,
+}
+
+#[derive(Deserialize)]
+struct Deferred {
+    key: String,
+    code: String,
+    message: String,
+    not_before: jiff::Timestamp,
 }
 
 impl Counts {
@@ -291,9 +301,27 @@ fn show_one(import: &Shown) {
     if more > 0 {
         output::line(format!("  and {more} more; --json has them"));
     }
+    show_deferrals(&counts.deferrals);
 }
 
-/// Failed files shown of each import.
+/// What could not be read: nothing else says why an import that runs brings no rows.
+fn show_deferrals(deferrals: &[Deferred]) {
+    for deferred in deferrals.iter().take(SHOWN_FAILURES) {
+        output::line(format!(
+            "  deferred until {}: {} ({}): {}",
+            output::time(deferred.not_before),
+            printable(&deferred.key),
+            deferred.code,
+            printable(&deferred.message)
+        ));
+    }
+    let more = deferrals.len().saturating_sub(SHOWN_FAILURES);
+    if more > 0 {
+        output::line(format!("  and {more} more are deferred; --json has them"));
+    }
+}
+
+/// Failed files, and deferred ones, shown of each import.
 const SHOWN_FAILURES: usize = 5;
 
 #[cfg(test)]

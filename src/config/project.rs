@@ -75,7 +75,7 @@ pub fn load(folder: &Path, around: &Surroundings<'_>) -> Result<Project, Problem
         let diagnostic = Diagnostic::error("missing_folder", message).hint(hint).hint(first);
         return Err(Problems { diagnostics: vec![diagnostic] });
     }
-    let Parts { settings, connections, datasources, diagnostics } = read_parts(folder, around);
+    let Parts { settings, connections, datasources, diagnostics, .. } = read_parts(folder, around);
     loader.diagnostics = diagnostics;
     loader.check_names(&connections, &datasources);
     loader.check_references(&connections, &datasources);
@@ -114,12 +114,15 @@ pub struct Parts {
     pub datasources: Vec<DataSource>,
     /// All problems, each with its file.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many of the problems, the first ones, are those of the settings.
+    of_settings: usize,
 }
 
 /// Reads a folder that need not be there, and checks nothing against anything.
 pub fn read_parts(folder: &Path, around: &Surroundings<'_>) -> Parts {
     let mut loader = Loader { around, diagnostics: Vec::new() };
     let settings = loader.settings(&folder.join(SETTINGS_FILE));
+    let of_settings = loader.diagnostics.len();
     let store = SecretStore::new(around.variable, settings.secrets_dir.clone());
     let secrets = |name: &str| store.lookup(name);
     let (mut connections, mut datasources) = (Vec::new(), Vec::new());
@@ -134,10 +137,27 @@ pub fn read_parts(folder: &Path, around: &Surroundings<'_>) -> Parts {
         datasources.push(datasource);
     }
     loader.diagnostics.extend(store.problems());
-    Parts { settings, connections, datasources, diagnostics: loader.diagnostics }
+    Parts { settings, connections, datasources, diagnostics: loader.diagnostics, of_settings }
 }
 
 impl Parts {
+    /// What was found in the settings alone, and in the variables that override them.
+    pub fn of_settings(&self) -> &[Diagnostic] {
+        self.diagnostics.get(..self.of_settings).unwrap_or_default()
+    }
+
+    /// Files and secrets that are there and could not be read.
+    pub fn unreadable(&self) -> Vec<Diagnostic> {
+        let others = self.diagnostics.iter().skip(self.of_settings);
+        others.filter(|diagnostic| diagnostic.is_error() && diagnostic.place.is_none()).cloned().collect()
+    }
+
+    /// Whether a file of the folder has an error.
+    pub fn is_broken(&self, file: &SourceFile) -> bool {
+        let at = |diagnostic: &Diagnostic| diagnostic.place.as_ref().is_some_and(|at| at.file.name() == file.name());
+        self.diagnostics.iter().any(|diagnostic| diagnostic.is_error() && at(diagnostic))
+    }
+
     /// A connection, ready to be used.
     ///
     /// # Errors
@@ -231,7 +251,7 @@ impl Loader<'_> {
     /// The files of one kind below a folder, and those that lie beside it, by path.
     fn files(&mut self, folder: &Path, suffix: &str) -> Vec<SourceFile> {
         let mut paths = Vec::new();
-        if let Some(root) = folder.parent() {
+        if let Some(root) = folder.parent().filter(|root| root.is_dir()) {
             self.walk(root, suffix, MAX_DEPTH, &mut paths);
         }
         if folder.is_dir() {
@@ -492,11 +512,10 @@ pub fn derive_external_id(secret: &Secret, connection: &str) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// A path as people read it.
-/// A path as messages name it.
+/// A path as messages name it; it still leads to the file.
 fn shown(path: &Path) -> String {
     let path = path.strip_prefix(".").ok().filter(|rest| rest.components().next().is_some()).unwrap_or(path);
-    path.display().to_string().replace('\\', "/")
+    path.display().to_string()
 }
 
 #[cfg(test)]

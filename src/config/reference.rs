@@ -178,7 +178,7 @@ pub const SETTINGS: &[Setting] = &[
         "level",
         "`info`",
         Some("\"info\""),
-        "`error`, `warn`, `info`, `debug` or `trace`. The variable `RUST_LOG` overrides it, library by library",
+        "`error`, `warn`, `info`, `debug` or `trace`. The variable `RUST_LOG` overrides it, library by library; `trace` is for our own only, since others tell secrets there",
     ),
 ];
 

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use connector_devcloud::{Account, Denial, Role};
 use serde_json::{Value, json};
 
 use crate::harness::{CALLER, Cloud, EXTERNAL_ID, Finished, Home, ROLE, python, script, until};
@@ -96,6 +98,14 @@ fn flags_alone_make_a_connection_that_works_and_is_used() {
     for line in [format!("S3_ARN \"{ROLE}\""), format!("S3_EXTERNAL_ID \"{EXTERNAL_ID}\"")] {
         assert!(text.lines().any(|found| found == line), "{text}");
     }
+    let outcome = |probe: &str| {
+        let findings = told["findings"].as_array().expect("findings");
+        findings.iter().find(|found| found["probe"] == probe).map(|found| found["outcome"].clone()).unwrap_or_default()
+    };
+    for probe in ["assume_role", "wrong_external_id", "list", "get"] {
+        assert_eq!(outcome(probe), "ok", "{probe}: {told}");
+    }
+    assert_eq!(outcome("put"), json!(null), "a role that reads writes nothing: {told}");
     assert!(home.path("config/connections/shop.policies/trust-policy.json").exists());
     assert!(!home.path("config/connections/.unfinished").exists(), "nothing is left of the draft");
     home.datasource("orders", "s3://drop/orders/*.csv", "@auto");
@@ -182,7 +192,49 @@ fn a_role_that_does_not_let_the_caller_in_is_told_with_the_way_to_try_again() {
     let finished = home.run(cloud.endpoint(), &create(&flags)).expect_code(2);
     assert!(finished.stderr.contains("s3-connector connection check shop --bucket s3://drop"), "{}", finished.stderr);
     assert!(finished.stderr.contains(ROLE) && !finished.stderr.contains("canary"), "{}", finished.stderr);
+    for word in ["trust policy of the role reader", "\"sts:ExternalId\": \"another-one\""] {
+        assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+    }
     assert!(home.path("config/connections/shop.connection").exists());
+}
+
+/// What a listing alone would not show: a role that may list and not read, and one that may not write.
+#[test]
+fn the_end_probes_what_the_connection_is_for() {
+    let home = Home::new();
+    let role = |name: &str, write| Role {
+        arn: format!("arn:aws:iam::000000000000:role/{name}"),
+        external_id: Some(EXTERNAL_ID.to_owned()),
+        allowed_callers: vec![CALLER.to_owned()],
+        buckets: None,
+        session: Duration::from_secs(3_600),
+        write,
+    };
+    let cloud = Cloud::with_roles(&home, vec![role("reader", false), role("writer", true)]);
+    home.put("drop", "orders/1.csv", "id\n1\n");
+    let make = |name: &str, policy: &str, role: &str, code: i32| {
+        let role = format!("arn:aws:iam::000000000000:role/{role}");
+        let flags = ["--policy", policy, "--bucket", "drop", "--endpoint", cloud.endpoint(), "--role-arn", &role];
+        let rest = ["--external-id", EXTERNAL_ID, "--region", "us-east-1", "--name", name, "--json"];
+        json_of(&home.run(cloud.endpoint(), &create(&[flags.as_slice(), &rest].concat())).expect_code(code))
+    };
+    let failed = |told: &Value, probe: &str, action: &str| {
+        assert_eq!(told["works"], json!(false), "{told}");
+        let findings = told["findings"].as_array().expect("findings");
+        let found = findings.iter().find(|found| found["outcome"] == "failed").expect("a failure");
+        assert_eq!(
+            (&found["probe"], &found["remedy"]["statement"]["Action"]),
+            (&json!(probe), &json!(action)),
+            "{told}"
+        );
+        assert_eq!(told["error"]["message"], found["message"], "{told}");
+    };
+    cloud.account().set(Account { denials: vec![Denial::everywhere("s3:GetObject")], ..Account::default() });
+    failed(&make("unread", "read", "reader", 2), "get", "s3:GetObject");
+    cloud.account().set(Account::default());
+    failed(&make("unwritten", "write", "reader", 2), "put", "s3:PutObject");
+    assert_eq!(make("lake", "write", "writer", 0)["works"], json!(true));
+    assert_eq!(fs::read_dir(home.path("s3/drop")).expect("the bucket").count(), 1, "the probe object is still there");
 }
 
 #[test]
@@ -261,7 +313,10 @@ fn at_a_terminal_it_goes_on_where_it_was_killed_with_the_same_external_id() {
         &[("Region", "US East"), ("not a region", "us-east-1"), ("Name", "my-shop"), ("such as my_shop", "shop")],
     );
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("its first key is orders/1.csv") && screen.contains("\nnext:\n"), "{screen}");
+    assert!(
+        screen.contains("s3://drop/orders/1.csv: bytes 0 to 4 were read") && screen.contains("\nnext:\n"),
+        "{screen}"
+    );
     let text = fs::read_to_string(home.path("config/connections/shop.connection")).expect("written");
     assert!(text.contains(EXTERNAL_ID) && text.contains(ROLE), "{text}");
     assert!(!home.path("config/connections/.unfinished").exists());
@@ -458,4 +513,52 @@ fn the_page_shows_the_policy_that_is_printed() {
     let page = fs::read_to_string(page).expect("readable");
     let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a policy");
     assert_eq!(serde_json::from_str::<Value>(shown).expect("JSON"), printed);
+}
+
+/// Files in the folder itself, and secrets in `secrets_dir`, count for these verbs as they do for `check` and `run`.
+#[test]
+fn these_verbs_see_the_same_project_as_the_import() {
+    let home = Home::new();
+    let secrets = home.path("secrets");
+    fs::create_dir(&secrets).expect("a folder");
+    for name in ["STORE_KEY", "STORE_SECRET"] {
+        fs::write(secrets.join(name), "canary-of-the-store\n").expect("a secret");
+    }
+    home.config("s3-connector.toml", &format!("secrets_dir = \"{}\"\n", secrets.display()));
+    home.config(
+        "store.connection",
+        &format!(
+            "TYPE s3\nS3_REGION us-east-1\nS3_ENDPOINT {NOWHERE}\nS3_ACCESS_KEY {{{{ tb_secret(\"STORE_KEY\") }}}}\n\
+             S3_SECRET {{{{ tb_secret(\"STORE_SECRET\") }}}}\n"
+        ),
+    );
+    home.config("orders.datasource", "IMPORT_CONNECTION_NAME store\nIMPORT_BUCKET_URI s3://drop/orders/*.csv\n");
+    let listed = json_of(&home.run(NOWHERE, &["connection", "ls", "--json"]).expect_code(0));
+    let store = &listed["connections"][0];
+    assert_eq!((&store["name"], &store["has_errors"]), (&json!("store"), &json!(false)), "{listed}");
+    assert_eq!(store["data_sources"], json!(["orders"]), "{listed}");
+    assert!(!listed.to_string().contains("canary"), "{listed}");
+    let plain = ["connection", "create", "s3", "--name", "store", "--region", "us-east-1"];
+    let taken = home.run(NOWHERE, &plain).expect_code(2);
+    assert!(taken.stderr.contains("there is a connection store already"), "{}", taken.stderr);
+    let used = home.run(NOWHERE, &["connection", "rm", "store", "--yes"]).expect_code(2);
+    assert!(used.stderr.contains("used by 1 data source: orders"), "{}", used.stderr);
+    let policy = ["connection", "policy", "store", "--only", "access"];
+    let policy = json_of(&home.run(NOWHERE, &policy).expect_code(0));
+    assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws:s3:::drop/orders/*"]), "{policy}");
+    home.run(NOWHERE, &["datasource", "rm", "orders", "--yes"]).expect_code(0);
+    assert!(!home.path("config/orders.datasource").exists());
+    home.run(NOWHERE, &["connection", "rm", "store", "--yes"]).expect_code(0);
+    assert!(!home.path("config/store.connection").exists());
+}
+
+/// A file that cannot be read may be the one that uses a connection: that is said.
+#[test]
+fn a_file_that_cannot_be_read_is_not_passed_over_in_silence() {
+    let home = Home::new();
+    home.role_connection(NOWHERE);
+    fs::write(home.path("config/datasources/orders.datasource"), b"DESCRIPTION \xff\n").expect("written");
+    let listed = home.run(NOWHERE, &["connection", "ls"]).expect_code(0);
+    assert!(listed.stderr.contains("orders.datasource cannot be read: it is not UTF-8"), "{listed:?}");
+    assert!(listed.stdout.contains("shop (role"), "{listed:?}");
 }

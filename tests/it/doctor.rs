@@ -10,7 +10,7 @@ use connector_devcloud::{Account, Denial, Encrypted, Role};
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use crate::harness::{CALLER, CALLER_SECRET, Cloud, EXTERNAL_ID, Finished, Home, ROLE, role_connection};
+use crate::harness::{CALLER, CALLER_SECRET, Cloud, Daemon, EXTERNAL_ID, Finished, Home, ROLE, role_connection, until};
 use crate::s3_tables;
 use crate::second_s3::Moto;
 
@@ -280,7 +280,8 @@ fn a_bucket_that_is_written_is_probed_and_left_as_it_was() {
     let encrypted = vec![Encrypted { objects: "drop/tables/*".to_owned(), key: KEY.to_owned() }];
     cloud.account().set(Account { encrypted, ..denied("kms:GenerateDataKey") });
     let report = Report::of(&home, cloud.endpoint(), &write, 2);
-    report.only_failure("put", "kms_denied", &["kms:GenerateDataKey", KEY]);
+    report.only_failure("put", "kms_denied", &["may write to", "not encrypt", "grant kms:GenerateDataKey on", KEY]);
+    assert!(!report.text.contains("not decrypt"), "the remedy of reading: {}", report.text);
 
     cloud.account().set(denied("s3:DeleteObject"));
     let report = Report::of(&home, cloud.endpoint(), &write, 2);
@@ -381,4 +382,68 @@ fn another_implementation_of_s3_is_found_well() {
     report.outcomes(&[("put", "ok"), ("conditional_put", "ok"), ("delete", "ok")]);
     let report = Report::of(&home, &moto.endpoint, &["--bucket", "s3://nowhere"], 2);
     report.only_failure("list", "no_such_bucket", &["nowhere"]);
+}
+
+/// What the running import says of itself once it has met trouble: why it failed, or why files are deferred.
+#[track_caller]
+fn told_by_status(home: &Home, cloud: &Cloud, variables: &[(&str, &str)]) -> (String, String) {
+    let mut command = home.command(cloud.endpoint(), &["run"]);
+    let daemon = Daemon::spawn(command.env("S3_CONNECTOR_LIMITS_TICK", "1s").envs(variables.iter().copied()));
+    let code = until("trouble in the status", || {
+        let status = daemon.status("orders");
+        let found = [&status["reason"]["code"], &status["counts"]["deferrals"][0]["code"]];
+        found.into_iter().find_map(Value::as_str).map(str::to_owned)
+    });
+    let mut status = home.command(cloud.endpoint(), &["status"]);
+    let text = finished(status.env("S3_CONNECTOR_LISTEN_API", daemon.api.to_string())).expect_code(0).stdout;
+    (code, text)
+}
+
+/// The remedies of the doctor, as somebody reads them who never calls it.
+#[test]
+fn an_import_that_meets_them_names_the_same_remedies_in_its_status() {
+    let trouble = |account: Account, code: &str, words: &[&str]| {
+        let (home, cloud) = home();
+        cloud.account().set(account);
+        let (found, text) = told_by_status(&home, &cloud, &[]);
+        assert_eq!(found, code, "{text}");
+        words.iter().for_each(|word| assert!(text.contains(word), "{word:?} is not in\n{text}"));
+    };
+    trouble(denied("s3:ListBucket"), "access_denied", &["Failed", "grant s3:ListBucket on arn:aws:s3:::drop"]);
+    trouble(denied("s3:GetObject"), "access_denied", &["deferred until", "in/1.csv", "grant s3:GetObject on this key"]);
+    let encrypted = vec![Encrypted { objects: "drop/in/*".to_owned(), key: KEY.to_owned() }];
+    let grant = format!("grant kms:Decrypt on {KEY}");
+    trouble(Account { encrypted, ..denied("kms:Decrypt") }, "kms_denied", &["deferred until", &grant]);
+    let regions = [("drop".to_owned(), "eu-west-3".to_owned())].into();
+    let words = ["Failed", "set S3_REGION of the connection to eu-west-3"];
+    trouble(Account { regions, ..Account::default() }, "wrong_region", &words);
+    let hour = Account { clock_ahead: SignedDuration::from_hours(1), ..Account::default() };
+    trouble(hour, "clock_skew", &["Failed", "60 minutes behind that of AWS", "timedatectl set-ntp true"]);
+
+    let (home, cloud) = home();
+    home.config("connections/shop.connection", &role_connection(cloud.endpoint(), ROLE, "another-id"));
+    let (code, text) = told_by_status(&home, &cloud, &[]);
+    assert!(code == "assume_role_denied" && text.contains("its condition sts:ExternalId equals"), "{text}");
+
+    let keys = cloud.account().open_session(ROLE, SignedDuration::from_hours(-1)).expect("the role");
+    let text = format!("TYPE s3\nS3_REGION \"us-east-1\"\nS3_ENDPOINT \"{}\"\n", cloud.endpoint());
+    home.config("connections/shop.connection", &text);
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", keys.access_key_id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret.expose()),
+        ("AWS_SESSION_TOKEN", keys.token.expose()),
+    ];
+    let (code, text) = told_by_status(&home, &cloud, &variables);
+    assert!(code == "expired_credentials" && text.contains("put fresh temporary keys"), "{text}");
+    assert!(!text.contains(keys.secret.expose()) && !text.contains(keys.token.expose()), "{text}");
+}
+
+#[test]
+fn one_run_that_could_not_read_a_file_says_where_the_reason_is() {
+    let (home, cloud) = home();
+    cloud.account().set(denied("s3:GetObject"));
+    let run = home.run(cloud.endpoint(), &["run", "--once"]).expect_code(4);
+    assert!(run.stderr.contains("some files could not be read and are tried again later"), "{}", run.stderr);
+    let status = home.run(cloud.endpoint(), &["status"]).expect_code(0).stdout;
+    assert!(status.contains("in/1.csv (access_denied)") && status.contains("grant s3:GetObject"), "{status}");
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use connector_core::ports::{FailedFile, ImportCounts};
+use connector_core::ports::{DeferredFile, FailedFile, ImportCounts};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::import::{self, Import};
 use crate::{codec, history, schema};
 
-/// How many files [`ImportCounts`] names.
+/// How many files of a kind [`ImportCounts`] names.
 const RECENT_FAILURES: usize = 20;
 
 /// The states of an object version. Counts name all of them, zeros too.
@@ -46,6 +46,7 @@ pub(crate) fn counts(db: &Connection, import: &Import, now: Timestamp) -> Result
         last_scan_at: codec::optional_time(times[0])?,
         last_commit_at: codec::optional_time(times[1])?,
         recent_failures: recent_failures(db, import)?,
+        deferrals: deferrals(db, import)?,
     })
 }
 
@@ -70,13 +71,9 @@ pub(crate) const RECENT: &str = "SELECT object.key, file_result.code, file_resul
 /// Newest first, and without those whose key was ingested since. Each bucket's newest are read by index, then merged:
 /// an import has one bucket, rarely two.
 fn recent_failures(db: &Connection, import: &Import) -> Result<Vec<FailedFile>> {
-    let buckets: Vec<i64> = db
-        .prepare_cached("SELECT id FROM bucket WHERE import = ?1")?
-        .query_map([import.id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
     let mut newest = Vec::new();
     let mut statement = db.prepare_cached(RECENT)?;
-    for bucket in buckets {
+    for bucket in buckets(db, import)? {
         let rows = statement.query_and_then(params![bucket, RECENT_FAILURES as i64], |row| {
             Ok(FailedFile { key: row.get(0)?, code: row.get(1)?, message: row.get(2)?, at: codec::time(row.get(3)?)? })
         })?;
@@ -85,6 +82,32 @@ fn recent_failures(db: &Connection, import: &Import) -> Result<Vec<FailedFile>> 
     newest.sort_by_key(|failed: &FailedFile| Reverse(failed.at));
     newest.truncate(RECENT_FAILURES);
     Ok(newest)
+}
+
+pub(crate) const DEFERRED: &str = "SELECT object.key, file_result.code, file_result.message, object.not_before
+     FROM object JOIN file_result ON file_result.batch = object.batch AND file_result.object = object.id
+     WHERE object.bucket = ?1 AND object.state = 'pending' AND object.not_before IS NOT NULL
+        AND file_result.outcome = 'deferred'
+     ORDER BY object.not_before LIMIT ?2";
+
+fn deferrals(db: &Connection, import: &Import) -> Result<Vec<DeferredFile>> {
+    let mut next = Vec::new();
+    let mut statement = db.prepare_cached(DEFERRED)?;
+    for bucket in buckets(db, import)? {
+        let rows = statement.query_and_then(params![bucket, RECENT_FAILURES as i64], |row| {
+            let (code, message) = (row.get(1)?, row.get(2)?);
+            Ok(DeferredFile { key: row.get(0)?, code, message, not_before: codec::time(row.get(3)?)? })
+        })?;
+        next.extend(rows.collect::<Result<Vec<_>>>()?);
+    }
+    next.sort_by_key(|deferred: &DeferredFile| deferred.not_before);
+    next.truncate(RECENT_FAILURES);
+    Ok(next)
+}
+
+fn buckets(db: &Connection, import: &Import) -> Result<Vec<i64>> {
+    let mut statement = db.prepare_cached("SELECT id FROM bucket WHERE import = ?1")?;
+    Ok(statement.query_map([import.id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(crate) fn imports(db: &Connection) -> Result<Vec<String>> {

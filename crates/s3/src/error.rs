@@ -3,6 +3,7 @@
 //! No variant holds a secret: texts that a server sent have passed [`crate::text::clean`] before they get here.
 
 use connector_core::error::{ErrorClass, Failure};
+use connector_core::iam::Partition;
 use jiff::SignedDuration;
 
 /// An error of this crate. [`S3Error::class`] is the remedy, [`S3Error::code`] a bounded label.
@@ -54,8 +55,9 @@ pub enum S3Error {
 
     #[error(
         "connection {connection}: bucket {bucket} is not in region {configured}{}; set S3_REGION of the connection \
-         to the region of the bucket",
-        .actual.as_ref().map_or(String::new(), |region| format!(" but in {region}"))
+         to {}",
+        .actual.as_ref().map_or(String::new(), |region| format!(" but in {region}")),
+        .actual.as_deref().unwrap_or("the region of the bucket")
     )]
     WrongRegion { connection: String, bucket: String, configured: String, actual: Option<String> },
 
@@ -67,7 +69,8 @@ pub enum S3Error {
 
     #[error(
         "connection {connection}: {principal} may not list bucket {bucket} ({detail}); grant s3:ListBucket on \
-         arn:aws:s3:::{bucket}{}{}",
+         arn:{}:s3:::{bucket}{}{}",
+        .partition.as_str(),
         if *.requester_pays { "" } else { ", or, if the requester pays for this bucket, set S3_REQUEST_PAYER" },
         .expected_owner.as_ref().map_or(String::new(), |owner| format!(
             "; it is refused as well if the bucket does not belong to account {owner} any more, which \
@@ -77,6 +80,7 @@ pub enum S3Error {
     ListDenied {
         connection: String,
         bucket: String,
+        partition: Partition,
         principal: String,
         detail: String,
         requester_pays: bool,
@@ -91,9 +95,8 @@ pub enum S3Error {
 
     /// The object may be read, its key may not be used. `key`: its ARN, if S3 names it.
     #[error(
-        "connection {connection}: {principal} may read {uri} but not decrypt it ({detail}); grant kms:Decrypt on {}, in \
-         the access policy of the role, and see that the policy of the key lets the role's account use it",
-        .key.as_deref().unwrap_or("the KMS key of the object")
+        "connection {connection}: {principal} may read {uri} but not decrypt it ({detail}); {}",
+        kms_remedy(.detail, .key.as_deref().unwrap_or("the KMS key of the object"))
     )]
     KmsDenied { connection: String, uri: String, principal: String, key: Option<String>, detail: String },
 
@@ -118,6 +121,21 @@ pub enum S3Error {
 
     #[error("{what}; this is a bug in the program, please report it")]
     Bug { what: String },
+}
+
+/// A refusal of a permission is one of IAM. What KMS itself says is of the key, which no permission mends.
+pub(crate) fn is_of_kms_itself(detail: &str) -> bool {
+    detail.starts_with("KMS.")
+}
+
+fn kms_remedy(detail: &str, key: &str) -> String {
+    if is_of_kms_itself(detail) {
+        return format!("see in KMS that {key} is there, enabled, and not about to be deleted");
+    }
+    format!(
+        "grant kms:Decrypt on {key}, in the access policy of the role, and see that the policy of the key lets the \
+         role's account use it"
+    )
 }
 
 fn times(attempts: u32) -> String {

@@ -1,5 +1,6 @@
 //! From a refusal to an error with a remedy.
 
+use connector_core::iam::Partition;
 use connector_core::spec::Caller;
 
 use crate::error::{S3Error, transient};
@@ -42,6 +43,7 @@ impl Asker {
             return S3Error::ListDenied {
                 connection: self.connection.clone(),
                 bucket: bucket.to_owned(),
+                partition: Partition::of_region(&self.region),
                 principal: self.principal.clone(),
                 detail: reply.detail(),
                 requester_pays: self.requester_pays,
@@ -140,6 +142,11 @@ impl Asker {
             || (reply.is(&["AuthorizationHeaderMalformed", "TemporaryRedirect", "Redirect"]) && elsewhere)
             || (reply.is(&["AuthorizationHeaderMalformed"]) && reply.message.contains("region"))
     }
+}
+
+/// The ARN of a bucket in the partition of AWS that the region belongs to.
+pub(crate) fn bucket_arn(region: &str, bucket: &str) -> String {
+    format!("arn:{}:s3:::{bucket}", Partition::of_region(region).as_str())
 }
 
 /// Adds the usual suspect where the answer cannot be from S3.

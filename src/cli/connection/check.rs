@@ -1,20 +1,21 @@
 //! `connection check`: each permission probed by itself, and what to change about those that miss.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use connector_core::clock::SystemClock;
-use connector_core::error::{ErrorClass, Failure};
+use connector_core::error::Failure;
 use connector_core::object::{ListedObject, SkipReason};
 use connector_core::spec::{ConnectionSpec, ImportSpec};
 use connector_core::uri::BucketUri;
 use connector_datafile::suggest::nearest;
-use connector_s3::doctor::{Finding, Outcome, Reading, Remedy, Statement, Use, Writing, examine};
+use connector_s3::doctor::{Finding, Reading, Use, Writing, examine};
 use serde_json::{Value, json};
 
-use crate::cli::{ConfigFolder, Ended, VerbResult, code_of, output, project, runtime, worse};
+use super::files::is_called;
+use super::report;
+use crate::cli::{ConfigFolder, Ended, VerbResult, output, project, runtime};
 use crate::config::Project;
 
 /// Probe each permission of a connection by itself: who calls, whether the role can be assumed and holds others off,
@@ -63,14 +64,15 @@ impl Check {
                 let findings = examine(spec, used, Arc::new(SystemClock), fastrand::u64(..)).await;
                 let findings = findings.map_err(Failure::from)?;
                 if !self.json {
-                    show(spec, &findings);
+                    report::lines(spec, &findings).iter().for_each(output::line);
+                    output::line("");
                 }
                 checked.push((*spec, findings));
             }
             if self.json {
                 output::line(as_json(&checked).to_string());
             }
-            Ok::<_, Ended>(exit_code(&checked))
+            Ok::<_, Ended>(report::exit_code(checked.iter().flat_map(|(_, findings)| findings)))
         })
     }
 
@@ -83,7 +85,7 @@ impl Check {
             }
             return Ok(project.connections.iter().collect());
         };
-        let found = project.connections.iter().find(|spec| spec.name == name.replace('-', "_"));
+        let found = project.connections.iter().find(|spec| is_called(&spec.name, name));
         found.map(|spec| vec![spec]).ok_or_else(|| {
             let hint = match nearest(name, names()) {
                 Some(near) => format!("; did you mean {near}?"),
@@ -158,91 +160,16 @@ fn would_read(import: &ImportSpec, object: &ListedObject) -> bool {
         && import.format_of(&object.key).is_some()
 }
 
-fn exit_code(checked: &[(&ConnectionSpec, Vec<Finding>)]) -> ExitCode {
-    let classes = checked.iter().flat_map(|(_, findings)| findings).filter_map(class_of);
-    classes.fold(None, |worst, class| worse(worst, Some(class))).map_or(ExitCode::SUCCESS, code_of)
-}
-
-/// A file that may not be read is only put off by an import; here somebody asks what to change.
-fn class_of(finding: &Finding) -> Option<ErrorClass> {
-    let (class, _) = finding.failure.filter(|_| finding.outcome == Outcome::Failed)?;
-    Some(if class == ErrorClass::Data { ErrorClass::Config } else { class })
-}
-
-fn show(spec: &ConnectionSpec, findings: &[Finding]) {
-    output::line(format!("connection {} ({})", spec.name, spec.region));
-    for finding in findings {
-        let on = finding.on.as_ref().map_or(String::new(), |on| format!("{}: ", output::printable(on)));
-        let outcome = finding.outcome.as_str();
-        output::line(format!(
-            "  {outcome:<10}  {:<19}  {on}{}",
-            finding.probe.as_str(),
-            output::printable(&finding.said)
-        ));
-        if let Some(remedy) = &finding.remedy {
-            show_remedy(remedy);
-        }
-    }
-    let failed = findings.iter().filter(|finding| finding.outcome == Outcome::Failed).count();
-    let warned = findings.iter().filter(|finding| finding.outcome == Outcome::Warning).count();
-    let (failed, warned) = (output::count(failed as u64, "failure"), output::count(warned as u64, "warning"));
-    output::line(format!("  {failed}, {warned}\n"));
-}
-
-fn show_remedy(remedy: &Remedy) {
-    output::line(format!("              where:  {}", output::printable(&remedy.place)));
-    output::line(format!("              change: {}", output::printable(&remedy.change)));
-    if let Some(statement) = &remedy.statement {
-        let text = serde_json::to_string_pretty(&statement_json(statement)).unwrap_or_default();
-        text.lines().for_each(|line| output::line(format!("                {line}")));
-    }
-    if let Some(command) = &remedy.command {
-        output::line(format!("              see:    {command}"));
-    }
-}
-
-/// The statement as it stands in a policy.
-fn statement_json(statement: &Statement) -> Value {
-    let mut json = json!({ "Effect": "Allow", "Action": statement.action });
-    if let Some(principal) = &statement.principal {
-        json["Principal"] = json!({ "AWS": principal });
-    }
-    if let Some(resource) = &statement.resource {
-        json["Resource"] = json!(resource);
-    }
-    if let Some(external_id) = &statement.external_id {
-        json["Condition"] = json!({ "StringEquals": { "sts:ExternalId": external_id } });
-    }
-    json
-}
-
 fn as_json(checked: &[(&ConnectionSpec, Vec<Finding>)]) -> Value {
     let connections: Vec<Value> = checked
         .iter()
         .map(|(spec, findings)| {
             json!({
                 "connection": spec.name,
-                "ok": findings.iter().all(|finding| finding.outcome != Outcome::Failed),
-                "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),
+                "ok": report::first_failure(findings).is_none(),
+                "findings": report::as_json(findings),
             })
         })
         .collect();
     json!({ "connections": connections })
-}
-
-fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "probe": finding.probe.as_str(),
-        "on": finding.on,
-        "outcome": finding.outcome.as_str(),
-        "message": finding.said,
-        "class": class_of(finding),
-        "code": finding.failure.map(|(_, code)| code),
-        "remedy": finding.remedy.as_ref().map(|remedy| json!({
-            "place": remedy.place,
-            "change": remedy.change,
-            "statement": remedy.statement.as_ref().map(statement_json),
-            "command": remedy.command,
-        })),
-    })
 }

@@ -1,23 +1,19 @@
 //! What a configuration folder says of connections, as far as it can be read: other files may be broken, or not there
-//! yet.
+//! yet. It is the same folder that `check` and `run` see: [`read_parts`] reads it.
 
 use std::path::{Path, PathBuf};
 
 use connector_core::error::{ErrorClass, Failure};
 use connector_core::iam::{Grants, Partition, Place, Policy, Scope};
-use connector_core::secret::Secret;
 use connector_core::spec::Caller;
 use connector_datafile::suggest::nearest;
-use connector_datafile::{AccessDef, Connection, DataSource, SourceFile, parse_connection, parse_datasource};
+use connector_datafile::{AccessDef, Connection, DataSource, SourceFile};
 
 use super::super::{Ended, output};
 use crate::app::INSTANCE_SECRET;
-use crate::config::project::{SETTINGS_FILE, derive_external_id};
-use crate::config::{Settings, Surroundings, process_variable, settings};
+use crate::config::project::derive_external_id;
+use crate::config::{Settings, Surroundings, process_variable, read_parts};
 use crate::private_file;
-
-/// As deep as the configuration is looked for files.
-const MAX_DEPTH: usize = 8;
 
 /// A connection with where it was found.
 pub struct Found {
@@ -54,25 +50,35 @@ impl User {
 
 impl Files {
     /// Reads a folder, which need not be there. Errors in the settings are told and end it: they say who the caller is.
+    /// A file that cannot be read is told, too, for it may be the very one that uses a connection.
     pub fn read(config: &Path) -> Result<Self, Ended> {
-        let settings = read_settings(config)?;
-        let secrets = |name: &str| process_variable(name).map(Secret::new);
-        let connections = files(&config.join("connections"), "connection").into_iter().map(|(path, source)| {
-            let (connection, problems) = parse_connection(&source, &secrets);
-            Found { path, connection, broken: problems.iter().any(connector_datafile::Diagnostic::is_error) }
-        });
-        let mut connections: Vec<Found> = connections.collect();
+        let current_dir = std::env::current_dir()
+            .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
+        let no_secret = |_: &Path| Err(Failure::config("instance_secret", "not asked for here"));
+        let around =
+            Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &no_secret };
+        let parts = read_parts(config, &around);
+        if parts.of_settings().iter().any(connector_datafile::Diagnostic::is_error) {
+            output::diagnostics(parts.of_settings());
+            output::error("the settings have problems; nothing was done");
+            return Err(Ended::Told(ErrorClass::Config));
+        }
+        output::diagnostics(&parts.unreadable());
+        let path = |file: &SourceFile| PathBuf::from(file.name());
+        let found = |connection: &Connection| Found {
+            path: path(&connection.file),
+            connection: connection.clone(),
+            broken: parts.is_broken(&connection.file),
+        };
+        let mut connections: Vec<Found> = parts.connections.iter().map(found).collect();
         connections.sort_by(|one, other| one.connection.name.cmp(&other.connection.name));
-        let datasources = files(&config.join("datasources"), "datasource");
-        let read = |(path, source): (PathBuf, SourceFile)| (path, parse_datasource(&source, &secrets).0);
-        let datasources = datasources.into_iter().map(read).collect();
-        Ok(Self { settings, connections, datasources })
+        let datasources = parts.datasources.into_iter().map(|source| (path(&source.file), source)).collect();
+        Ok(Self { settings: parts.settings, connections, datasources })
     }
 
     /// The connection of this name, in whatever case, with `-` or `_`.
     pub fn find(&self, name: &str) -> Option<&Found> {
-        let wanted = name.replace('-', "_").to_lowercase();
-        self.connections.iter().find(|found| found.connection.name.to_lowercase() == wanted)
+        self.connections.iter().find(|found| is_called(&found.connection.name, name))
     }
 
     /// The same, or an error that names one spelled alike.
@@ -129,55 +135,15 @@ impl Files {
     }
 }
 
+/// Whether a connection is meant by a name, in whatever case, with `-` or `_`.
+pub fn is_called(connection: &str, name: &str) -> bool {
+    connection.eq_ignore_ascii_case(&name.replace('-', "_"))
+}
+
 /// What a role shall be able to do with these places.
 pub fn grants(partition: Partition, policy: Policy, places: Vec<Place>, keys: Vec<String>) -> Grants {
     match policy {
         Policy::Read => Grants { partition, read: places, write: Vec::new(), keys },
         Policy::Write => Grants { partition, read: Vec::new(), write: places, keys },
     }
-}
-
-fn read_settings(config: &Path) -> Result<Settings, Ended> {
-    let path = config.join(SETTINGS_FILE);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            let message = format!("{} cannot be read: {error}; check the file and its rights", path.display());
-            return Err(Failure::config("unreadable_file", message).into());
-        }
-    };
-    let current_dir = std::env::current_dir()
-        .map_err(|error| Failure::config("current_dir", format!("cannot tell the current directory: {error}")))?;
-    let no_secret = |_: &Path| Err(Failure::config("instance_secret", "not asked for here"));
-    let around = Surroundings { variable: &process_variable, current_dir: &current_dir, instance_secret: &no_secret };
-    let (settings, found) = settings::parse(&SourceFile::new(path.display().to_string(), text), &around);
-    if found.iter().any(connector_datafile::Diagnostic::is_error) {
-        output::diagnostics(&found);
-        output::error("the settings have problems; nothing was done");
-        return Err(Ended::Told(ErrorClass::Config));
-    }
-    Ok(settings)
-}
-
-/// The readable files of one kind below a folder, hidden ones left out.
-fn files(folder: &Path, suffix: &str) -> Vec<(PathBuf, SourceFile)> {
-    let (mut open, mut found) = (vec![(folder.to_path_buf(), 0)], Vec::new());
-    while let Some((folder, depth)) = open.pop() {
-        for path in std::fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
-            if path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.')) {
-                continue;
-            }
-            if path.is_dir() && depth < MAX_DEPTH {
-                open.push((path, depth + 1));
-            } else if path.extension().is_some_and(|extension| extension == suffix)
-                && let Ok(text) = std::fs::read_to_string(&path)
-            {
-                let source = SourceFile::new(path.display().to_string(), text);
-                found.push((path, source));
-            }
-        }
-    }
-    found.sort_by(|one, other| one.0.cmp(&other.0));
-    found
 }

@@ -8,6 +8,7 @@ use connector_core::error::Failure;
 use connector_core::iam::{Principal, caller_policy, trust};
 use connector_core::spec::{Access, ConnectionSpec};
 use connector_datafile::write::connection::{NewAccess, NewConnection};
+use connector_s3::doctor::Finding;
 use serde_json::{Value, json};
 
 use super::super::{Ended, VerbResult, output};
@@ -15,8 +16,9 @@ use super::create::{file_of, make_datasources_folder, text_of};
 use super::draft::{ACCESS_POLICY, Draft, TRUST_POLICY, write_whole};
 use super::next::Next;
 use super::policies;
+use super::report;
 use super::steps::{Done, Steps};
-use super::validate::{Seen, validate};
+use super::validate::{seen, validate};
 use crate::config::project::needs_path_style;
 
 const CALLER_POLICY: &str = "caller-policy.json";
@@ -24,8 +26,19 @@ const CALLER_POLICY: &str = "caller-policy.json";
 /// How the connection did when it was tried.
 enum Tried {
     Not,
-    Well(Vec<Seen>),
-    Badly(Failure),
+    /// Everything was found, or only warnings.
+    Well(Vec<Finding>),
+    /// The first failure, as that of the whole.
+    Badly(Failure, Vec<Finding>),
+}
+
+impl Tried {
+    fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Not => &[],
+            Self::Well(findings) | Self::Badly(_, findings) => findings,
+        }
+    }
 }
 
 /// Writes what was decided, tries it, and says what comes next. A connection that does not work yet is there all the
@@ -47,17 +60,17 @@ pub fn finish(steps: &mut Steps<'_>, done: &Done) -> VerbResult {
     }
     let tried = try_until_it_works(steps, done)?;
     let seen = match &tried {
-        Tried::Well(seen) => seen.as_slice(),
-        _ => &[],
+        Tried::Well(findings) => seen(&done.places, findings),
+        _ => Vec::new(),
     };
-    let next = Next::of(&config, &done.name, steps.draft.policy(), &done.places, seen);
+    let next = Next::of(&config, &done.name, steps.draft.policy(), &done.places, &seen);
     if steps.arguments.json {
         output::line(as_json(&steps.draft, done, &path, &folder, caller.as_deref(), &tried, &next).to_string());
-    } else {
-        tell(&tried, &next);
+    } else if !matches!(tried, Tried::Badly(..)) {
+        next.tell();
     }
     match tried {
-        Tried::Badly(failure) => {
+        Tried::Badly(failure, _) => {
             output::error(&format!(
                 "{failure}\nthe connection is written all the same; AWS may need a minute to know a new role: try again \
                  with\n  {}",
@@ -128,16 +141,21 @@ fn try_until_it_works(steps: &mut Steps<'_>, done: &Done) -> Result<Tried, Ended
         if steps.asking {
             steps.prompts.say("\nTrying it ...");
         }
-        let failure = match validate(spec(steps, done), &done.places) {
-            Ok(seen) => return Ok(Tried::Well(seen)),
-            Err(Ended::Failed(failure)) => failure,
+        let spec = spec(steps, done);
+        let findings = match validate(&spec, steps.draft.policy(), &done.places) {
+            Ok(findings) => findings,
+            Err(Ended::Failed(failure)) => return Ok(Tried::Badly(failure, Vec::new())),
             Err(ended) => return Err(ended),
         };
+        if !steps.arguments.json {
+            report::lines(&spec, &findings).iter().for_each(output::note);
+        }
+        let Some(failure) = first_failure(&findings) else { return Ok(Tried::Well(findings)) };
         if steps.asking {
-            steps.prompts.say(format!("  not yet: {failure}\n  AWS may need a minute to know a new role.\n"));
+            steps.prompts.say("\n  not yet; AWS may need a minute to know a new role.\n");
         }
         if !steps.asking || !steps.prompts.again() {
-            return Ok(Tried::Badly(failure));
+            return Ok(Tried::Badly(failure, findings));
         }
     }
 }
@@ -158,16 +176,11 @@ fn spec(steps: &Steps<'_>, done: &Done) -> ConnectionSpec {
     }
 }
 
-fn tell(tried: &Tried, next: &Next) {
-    match tried {
-        Tried::Well(seen) => {
-            output::note("  the role can be assumed");
-            seen.iter().for_each(|seen| output::note(format!("  {}", seen.as_text())));
-        }
-        Tried::Badly(_) => return,
-        Tried::Not => {}
-    }
-    next.tell();
+/// The first failure with its remedy's class.
+fn first_failure(findings: &[Finding]) -> Option<Failure> {
+    let found = report::first_failure(findings)?;
+    let (class, code) = (report::class_of(found)?, found.failure?.1);
+    Some(Failure::new(class, code, found.said.clone()))
 }
 
 fn as_json(
@@ -183,10 +196,10 @@ fn as_json(
     let works = match tried {
         Tried::Not => Value::Null,
         Tried::Well(_) => Value::Bool(true),
-        Tried::Badly(_) => Value::Bool(false),
+        Tried::Badly(..) => Value::Bool(false),
     };
     let trouble = match tried {
-        Tried::Badly(failure) => {
+        Tried::Badly(failure, _) => {
             json!({ "class": failure.class, "code": failure.code, "message": failure.message })
         }
         _ => Value::Null,
@@ -206,6 +219,7 @@ fn as_json(
         "caller_policy": caller.map(policy),
         "works": works,
         "error": trouble,
+        "findings": report::as_json(tried.findings()),
         "settings": next.settings,
         "next": next.commands,
     })

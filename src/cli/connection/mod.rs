@@ -11,6 +11,7 @@ mod ls;
 mod next;
 pub(super) mod policies;
 mod policy;
+mod report;
 mod rm;
 mod steps;
 mod validate;

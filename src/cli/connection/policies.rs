@@ -92,6 +92,7 @@ pub fn quoted(word: &str) -> String {
 /// The caller as AWS sees it, fit for a trust policy.
 pub fn find_principal(files: &Files, region: Option<&str>) -> Result<Principal, Ended> {
     let region = region.map(str::to_owned).or_else(|| files.region()).unwrap_or_else(|| "us-east-1".to_owned());
+    let partition = Partition::of_region(&region);
     let (caller, sts_endpoint) = (files.caller(), files.settings.aws.sts_endpoint.clone());
     let identity = runtime::block_on(|_| async move {
         let clock = Arc::new(SystemClock);
@@ -99,8 +100,8 @@ pub fn find_principal(files: &Files, region: Option<&str>) -> Result<Principal, 
         Ok(Box::pin(asked).await.map_err(Failure::from)?)
     })?;
     // Stores that are not AWS call their users otherwise; the account stands for them.
-    let parsed = Principal::parse(&identity.arn, Partition::Aws);
-    parsed.or_else(|reason| Principal::parse(&identity.account, Partition::Aws).map_err(|_| reason)).map_err(|reason| {
+    let parsed = Principal::parse(&identity.arn, partition);
+    parsed.or_else(|reason| Principal::parse(&identity.account, partition).map_err(|_| reason)).map_err(|reason| {
         let message = format!("STS says that the caller is {}: {reason}", identity.arn);
         Failure::config("bad_principal", message).into()
     })

@@ -147,6 +147,8 @@ pub struct ImportCounts {
     pub last_commit_at: Option<Timestamp>,
     /// The newest files that failed or went to quarantine as a whole, for people.
     pub recent_failures: Vec<FailedFile>,
+    /// Files that could not be read and are tried again, those first whose turn comes first, for people.
+    pub deferrals: Vec<DeferredFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -155,6 +157,16 @@ pub struct FailedFile {
     pub code: String,
     pub message: String,
     pub at: Timestamp,
+}
+
+/// A file that an attempt could not read: nothing of it is lost, it comes back.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DeferredFile {
+    pub key: String,
+    pub code: String,
+    pub message: String,
+    /// When it is tried again, at the earliest.
+    pub not_before: Timestamp,
 }
 
 /// New versions of keys that were ingested before: so many that somebody has to look first.

@@ -16,8 +16,8 @@ pub use destination::{
     RowBatches, RowIds, RowOrigin, TableCommit, TableFacts,
 };
 pub use ledger::{
-    ClaimAnswer, ColumnEvidence, FailedFile, ImportCounts, ImportRecord, Ledger, PageOutcome, ReferenceFile, Reread,
-    Retry, SelectedObject, Watermark,
+    ClaimAnswer, ColumnEvidence, DeferredFile, FailedFile, ImportCounts, ImportRecord, Ledger, PageOutcome,
+    ReferenceFile, Reread, Retry, SelectedObject, Watermark,
 };
 pub use source::{ListPage, ObjectSource};
 

@@ -65,3 +65,18 @@ fn replaced_files_take_no_place_from_others() {
     read(&mut house, &version("2"), |_| Some(ingested()), 1_001);
     assert_eq!(shown(&house), [("old".to_owned(), "missing_column".to_owned())]);
 }
+
+#[test]
+fn a_deferred_file_is_told_with_its_reason_and_its_time_until_it_is_read() {
+    let mut house = House::new();
+    let until = |key: &str| Some(deferred(if key == "late" { 9_000 } else { 5_000 }));
+    read(&mut house, &[object("late", "1", 1), object("soon", "1", 2)], until, 1_000);
+    let told = house.counts(1_000).deferrals;
+    let keys: Vec<(&str, Timestamp)> = told.iter().map(|file| (file.key.as_str(), file.not_before)).collect();
+    assert_eq!(keys, [("soon", at(5_000)), ("late", at(9_000))]);
+    assert!(!told[0].code.is_empty() && !told[0].message.is_empty(), "{told:?}");
+    let batch = house.claim_all(6_000);
+    house.commit(&batch, |_| Some(ingested()), 6_000);
+    let left: Vec<String> = house.counts(6_000).deferrals.into_iter().map(|file| file.key).collect();
+    assert_eq!(left, ["late"]);
+}

@@ -43,6 +43,7 @@ fn claims_watermark_and_counts_search_by_index_and_sort_nothing() {
         (ending::WRITE_OFF, "object_identity (bucket=? AND key=?)"),
         (overwrite::IGNORE_OTHERS, "object_identity (bucket=? AND key=?)"),
         (counts::RECENT, "object_failed (bucket=?)"),
+        (counts::DEFERRED, "object_due (bucket=?"),
         (claiming::PULL_IN, "object_due (bucket=? AND not_before>?)"),
         (claiming::SUSPECT_DUE, "object_suspect (bucket=? AND not_before<?)"),
         (claiming::SUSPECT_FRESH, "object_suspect (bucket=? AND not_before=?)"),

@@ -12,6 +12,7 @@ use crate::credentials::secrets_of;
 use crate::error::S3Error;
 use crate::keys::quote;
 use crate::reply::Reply;
+use crate::verdict::bucket_arn;
 
 const KEYS_PER_PAGE: i32 = 1000;
 /// Pages looked through for an object to read.
@@ -308,7 +309,7 @@ impl Doctor<'_> {
         let (verb, action) =
             if probe == Probe::Put { ("write to", "s3:PutObject") } else { ("delete from", "s3:DeleteObject") };
         let mut finding = self.failed(probe, error).on(place.clone());
-        let resource = format!("arn:aws:s3:::{}/{prefix}*", bucket.name());
+        let resource = format!("{}/{prefix}*", bucket_arn(&self.spec.region, bucket.name()));
         match error {
             S3Error::ObjectDenied { connection, principal, detail, .. } => {
                 finding.said = format!(
@@ -316,8 +317,12 @@ impl Doctor<'_> {
                 );
                 finding.remedy = Some(remedy::grant(self.spec, action, &resource));
             }
-            S3Error::KmsDenied { key, .. } => {
+            S3Error::KmsDenied { connection, principal, key, detail, .. } => {
                 let key = key.as_deref().unwrap_or("*");
+                finding.said = format!(
+                    "connection {connection}: {principal} may {verb} {place} but not encrypt there ({detail}); grant \
+                     kms:GenerateDataKey on {key}"
+                );
                 finding.remedy = Some(remedy::grant(self.spec, "kms:GenerateDataKey", key));
             }
             _ => {}

@@ -3,9 +3,11 @@
 //! The message of an error says what happened and what to do in a sentence. A remedy is for somebody who is about to do
 //! it: the place, the line or statement to put there, the command that shows what is there now.
 
+use connector_core::iam::{Partition, Principal};
 use connector_core::spec::{Access, Caller, ConnectionSpec};
 
-use crate::error::{S3Error, transient};
+use crate::error::{S3Error, is_of_kms_itself, transient};
+use crate::verdict::bucket_arn;
 
 /// What to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ pub(crate) fn of(error: &S3Error, spec: &ConnectionSpec, caller: Option<&str>) -
                 .command(format!("aws s3api head-bucket --bucket {bucket}"))
         }
         S3Error::ListDenied { bucket, expected_owner, requester_pays, .. } => {
-            let mut remedy = grant(spec, "s3:ListBucket", &format!("arn:aws:s3:::{bucket}"));
+            let mut remedy = grant(spec, "s3:ListBucket", &bucket_arn(&spec.region, bucket));
             if !requester_pays {
                 remedy.change += "; or, if the requester pays for the bucket, write S3_REQUEST_PAYER true";
             }
@@ -89,7 +91,15 @@ pub(crate) fn of(error: &S3Error, spec: &ConnectionSpec, caller: Option<&str>) -
             }
             remedy
         }
-        S3Error::ObjectDenied { uri, .. } => grant(spec, "s3:GetObject", &format!("{}/*", bucket_arn(uri))),
+        S3Error::ObjectDenied { uri, .. } => grant(spec, "s3:GetObject", &format!("{}/*", arn_of_bucket(spec, uri))),
+        S3Error::KmsDenied { key, detail, .. } if is_of_kms_itself(detail) => {
+            let key = key.as_deref().unwrap_or("the key of the object");
+            Remedy::new(
+                format!("{key} (KMS console: Customer managed keys)"),
+                "enable the key, or cancel its deletion; what was encrypted with a key that is gone is lost",
+            )
+            .command(format!("aws kms describe-key --key-id {}", if key.starts_with("arn:") { key } else { "<key>" }))
+        }
         S3Error::KmsDenied { key, .. } => {
             let mut remedy = grant(spec, "kms:Decrypt", key.as_deref().unwrap_or("*"));
             remedy.change += "; and the policy of the key has to let the account of the role use it (KMS console: \
@@ -170,7 +180,8 @@ pub(crate) fn grant(spec: &ConnectionSpec, action: &str, resource: &str) -> Reme
 /// The trust policy of the role.
 pub(crate) fn trust(spec: &ConnectionSpec, arn: &str, external_id: &str, caller: Option<&str>) -> Remedy {
     let name = role_name(arn);
-    let principal = caller.map(trusted);
+    let partition = Partition::of_region(&spec.region);
+    let principal = caller.map(|caller| trusted(caller, partition));
     let who = principal.as_deref().unwrap_or("the caller");
     let place = format!("the trust policy of the role {name} (IAM console: Roles, {name}, Trust relationships)");
     let change = format!(
@@ -179,7 +190,7 @@ pub(crate) fn trust(spec: &ConnectionSpec, arn: &str, external_id: &str, caller:
         spec.name
     );
     let statement = Statement {
-        principal: Some(principal.unwrap_or_else(|| "arn:aws:iam::111111111111:root".to_owned())),
+        principal: Some(principal.unwrap_or_else(|| Principal::account(partition, "111111111111").arn)),
         action: "sts:AssumeRole".to_owned(),
         resource: None,
         external_id: Some(external_id.to_owned()).filter(|id| !id.is_empty()),
@@ -197,13 +208,10 @@ pub(crate) fn another_store() -> Remedy {
     Remedy::new("destination.uri", "choose a store that honours If-None-Match, or a folder")
 }
 
-/// A trust policy names a role and not one of its sessions.
-fn trusted(caller: &str) -> String {
-    let session = caller.split_once(":assumed-role/").and_then(|(head, rest)| Some((head, rest.split('/').next()?)));
-    match session {
-        Some((head, role)) => format!("{}:role/{role}", head.replacen(":sts:", ":iam:", 1)),
-        None => caller.to_owned(),
-    }
+/// A trust policy names a role and not one of its sessions, as [`Principal::parse`] knows; other stores than AWS call
+/// their users otherwise.
+fn trusted(caller: &str, partition: Partition) -> String {
+    Principal::parse(caller, partition).map_or_else(|_| caller.to_owned(), |principal| principal.arn)
 }
 
 fn role_name(arn: &str) -> &str {
@@ -211,9 +219,9 @@ fn role_name(arn: &str) -> &str {
 }
 
 /// `arn:aws:s3:::bucket` of `s3://bucket/key`.
-fn bucket_arn(uri: &str) -> String {
+fn arn_of_bucket(spec: &ConnectionSpec, uri: &str) -> String {
     let rest = uri.strip_prefix("s3://").unwrap_or(uri);
-    format!("arn:aws:s3:::{}", rest.split('/').next().unwrap_or_default())
+    bucket_arn(&spec.region, rest.split('/').next().unwrap_or_default())
 }
 
 fn credentials_place(spec: &ConnectionSpec) -> String {

@@ -33,6 +33,7 @@ fn listing() -> S3Error {
     S3Error::ListDenied {
         connection: "shop".into(),
         bucket: "b".into(),
+        partition: Partition::Aws,
         principal: "the role".into(),
         detail: "no".into(),
         requester_pays: false,
@@ -144,4 +145,53 @@ fn credentials_and_clocks_have_their_places() {
     assert_eq!(of(&expired, &spec(), None).place, "[aws] of s3-connector.toml");
     let skewed = S3Error::ClockSkew { connection, doing, detail, off: None };
     assert!(of(&skewed, &spec(), None).command.is_some_and(|command| command.contains("timedatectl")));
+}
+
+#[test]
+fn other_partitions_of_aws_have_statements_of_their_own() {
+    for (region, partition) in [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-west-1", "aws")] {
+        let spec = ConnectionSpec { region: region.to_owned(), ..spec() };
+        let denied = S3Error::ObjectDenied {
+            connection: "shop".into(),
+            uri: "s3://b/in/k.csv".into(),
+            principal: "the role".into(),
+            detail: "no".into(),
+        };
+        let statement = of(&denied, &spec, None).statement.expect("a statement");
+        assert_eq!(statement.resource, Some(format!("arn:{partition}:s3:::b/*")));
+        let statement = trust(&spec, ROLE, "external-1", None).statement.expect("a statement");
+        assert_eq!(statement.principal, Some(format!("arn:{partition}:iam::111111111111:root")));
+    }
+}
+
+/// IAM refuses a trust policy that names a role without its path, and a session does not tell the path.
+#[test]
+fn the_trust_policy_names_whom_iam_takes_as_a_principal() {
+    for (caller, principal) in [
+        ("arn:aws:sts::111122223333:assumed-role/app/i-0123", "arn:aws:iam::111122223333:role/app"),
+        ("arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_1/me", "arn:aws:iam::111122223333:root"),
+        ("arn:aws:sts::111122223333:federated-user/me", "arn:aws:iam::111122223333:root"),
+        ("arn:aws:iam::111122223333:user/me", "arn:aws:iam::111122223333:user/me"),
+        ("arn:minio:iam:::user/me", "arn:minio:iam:::user/me"),
+    ] {
+        let statement = trust(&spec(), ROLE, "external-1", Some(caller)).statement.expect("a statement");
+        assert_eq!(statement.principal.as_deref(), Some(principal), "{caller}");
+    }
+}
+
+#[test]
+fn a_key_that_is_disabled_is_no_matter_of_permissions() {
+    let key = "arn:aws:kms:us-east-1:111122223333:key/k".to_owned();
+    let error = S3Error::KmsDenied {
+        connection: "shop".into(),
+        uri: "s3://b/k".into(),
+        principal: "the role".into(),
+        key: Some(key.clone()),
+        detail: format!("KMS.DisabledException: {key} is disabled"),
+    };
+    assert!(!error.to_string().contains("grant") && error.to_string().contains("enabled"), "{error}");
+    let remedy = of(&error, &spec(), None);
+    assert_eq!(remedy.statement, None);
+    assert!(remedy.change.contains("enable the key") && remedy.place.contains(&key), "{remedy:?}");
+    assert!(remedy.command.is_some_and(|command| command.ends_with(&key)));
 }

@@ -137,7 +137,7 @@ async fn case_47_what_is_wrong_with_one_object_is_said_of_that_object() {
         ("404 Not Found", "NoSuchKey", "data object_gone", "gone"),
         ("403 Forbidden", "AccessDenied", "data access_denied", "s3:GetObject"),
         ("403 Forbidden", "InvalidObjectState", "data archived", "restore"),
-        ("400 Bad Request", "KMS.DisabledException", "data kms_denied", "kms:Decrypt"),
+        ("400 Bad Request", "KMS.DisabledException", "data kms_denied", "see in KMS that the KMS key of the object"),
         ("404 Not Found", "NoSuchBucket", "config no_such_bucket", "bkt"),
     ];
     for (status, code, expected, part) in cases {
