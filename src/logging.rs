@@ -16,6 +16,8 @@ pub fn start(log: &Log) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(BoxMakeWriter::new(std::io::stderr))
+        // It would print the error to where writing has just failed, and panic: nobody reads a log whose pipe is closed.
+        .log_internal_errors(false)
         .with_target(false);
     // An error means that logging was started before, which tests in one process do.
     let _ = match log.format {
