@@ -305,9 +305,11 @@ fn one_life(home: &Home, cloud: &Cloud, lifetime: Duration) -> Option<BatchRecor
 
 /// Reads what is left.
 fn finish(home: &Home, cloud: &Cloud, files: u64) {
+    let mut said = String::new();
     for _ in 0..10 {
         home.run(cloud.endpoint(), &["datasource", "retry", "orders"]).expect_code(0);
-        home.run(cloud.endpoint(), &["run", "--once"]);
+        let last = home.run(cloud.endpoint(), &["run", "--once"]);
+        said = format!("{}: {}{}", last.code, last.stdout, last.stderr);
         let counts = home.counts("orders");
         let done = |state: &str| counts.files.get(state).copied().unwrap_or_default();
         if done("ingested") + done("quarantined") == files {
@@ -315,7 +317,7 @@ fn finish(home: &Home, cloud: &Cloud, files: u64) {
         }
         println!("not all files are done yet: {:?}", counts.files);
     }
-    panic!("files are left: {:?}", home.counts("orders"));
+    panic!("files are left: {:?}; the last run said {said}", home.counts("orders"));
 }
 
 #[test]

@@ -134,6 +134,8 @@ enum Phase {
     Settling,
     Staging,
     Checking,
+    /// A table seems to be gone, and with it the open batch: its staged files tell.
+    Doubting,
     Quarantining,
     Committing,
     Verifying,
@@ -255,6 +257,8 @@ impl CommitMachine {
             }
             (Phase::Checking, Event::Intact(true)) => self.commit(),
             (Phase::Checking, Event::Intact(false)) => self.files_gone(),
+            (Phase::Doubting, Event::Intact(false)) => self.abandon(),
+            (Phase::Doubting, Event::Intact(true)) => self.stop(settle::files_without_table()),
             (Phase::Quarantining | Phase::Committing, Event::Committed(CommitAnswer::Landed { version })) => {
                 self.landed(version)
             }
@@ -332,6 +336,11 @@ impl CommitMachine {
         }
         match verdict {
             Verdict::Ready => self.go(Phase::Ready, Action::Await),
+            // A listing that is behind hides a table, and maybe one that has the batch.
+            Verdict::Abandon if self.open().is_some_and(|open| open.staged) => {
+                let seq = self.next_seq();
+                self.go(Phase::Doubting, Action::CheckStaged { seq })
+            }
             Verdict::Abandon => self.abandon(),
             Verdict::CommitStaged { quarantine_landed } => {
                 (self.quarantine_landed, self.table_version) = (quarantine_landed, None);

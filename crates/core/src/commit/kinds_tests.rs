@@ -151,7 +151,8 @@ fn trouble_of_a_batch_is_forgotten_with_it() {
     let (mut machine, _) = committing(BatchKind::Ingest, true);
     machine.on(Event::CommitUnknown(Failure::config("storage_denied", "no right to write")));
     let gone = machine.on(Event::Reread { table: at(SEQ - 1), quarantine: None });
-    assert_eq!(gone, Action::Abandon { seq: SEQ });
+    assert_eq!(gone, Action::CheckStaged { seq: SEQ });
+    assert_eq!(machine.on(Event::Intact(false)), Action::Abandon { seq: SEQ });
     machine.on(Event::Closed);
     claimed(&mut machine, SEQ, 2, BatchKind::Ingest);
     machine.on(Event::Decoded { commit: true });
@@ -255,11 +256,32 @@ fn what_was_claimed_ahead_is_given_back_first_at_a_start_and_with_the_batch_befo
     let (mut machine, _) = committing(BatchKind::Ingest, true);
     machine.on(conflict());
     let gone = machine.on(Event::Reread { table: at(SEQ - 1), quarantine: None });
-    assert_eq!(gone, Action::Abandon { seq: SEQ });
+    assert_eq!(gone, Action::CheckStaged { seq: SEQ });
+    assert_eq!(machine.on(Event::Intact(false)), Action::Abandon { seq: SEQ });
     assert_eq!(claimed(&mut machine, SEQ + 1, 2, BatchKind::Ingest), Action::Wait);
     assert_eq!(machine.on(Event::Closed), Action::Abandon { seq: SEQ + 1 });
     assert_eq!(machine.on(Event::Closed), Action::ReadTables);
     assert_eq!(machine.on(Event::Reread { table: at(SEQ - 1), quarantine: None }), Action::Await);
+}
+
+/// A listing that is behind shows no quarantine table, although the batch may have landed in it.
+#[test]
+fn a_table_that_a_listing_hides_does_not_have_the_batch_read_again() {
+    for late in [false, true] {
+        let (mut machine, action) = match late {
+            false => start(staged(BatchKind::Ingest, true), at(SEQ - 1), None),
+            true => {
+                let (mut machine, _) = committing(BatchKind::Ingest, true);
+                machine.on(Event::CommitUnknown(Failure::transient("lost", "no answer")));
+                let action = machine.on(Event::Reread { table: at(SEQ - 1), quarantine: None });
+                (machine, action)
+            }
+        };
+        assert_eq!(action, Action::CheckStaged { seq: SEQ });
+        let stopped = machine.on(Event::Intact(true));
+        let Action::Stop(failure) = stopped else { panic!("{stopped:?}") };
+        assert_eq!((failure.class, failure.code), (ErrorClass::Transient, "hidden_table"), "it is looked again");
+    }
 }
 
 /// Case 22: the conflict is our own earlier put, which has landed late.

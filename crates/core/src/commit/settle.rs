@@ -46,7 +46,7 @@ pub enum Verdict {
 ///
 /// | quarantine table | ingest | replay, rollback (the table comes first) |
 /// |---|---|---|
-/// | none, v = L | abandon: its data files went with it | commit to the table, then done |
+/// | none, v = L | abandon, if its data files went with it | commit to the table, then done |
 /// | none, v = L + 1 | landed | landed: the rows to remove went with it |
 /// | q <= L, v = L | commit to both | commit to both |
 /// | q <= L, v = L + 1 | contradiction: quarantine is behind | commit to the quarantine table |
@@ -157,6 +157,15 @@ fn another_writer() -> Verdict {
          stop the other copy, then run `s3-connector ledger rebuild NAME`, which takes the tables' word for what is \
          imported",
     ))
+}
+
+/// A table that is gone takes the staged files with it.
+pub(super) fn files_without_table() -> Failure {
+    Failure::transient(
+        "hidden_table",
+        "the data files of a staged batch are there, and the log of their table is not: the store's listing is behind, or \
+         somebody has removed `_delta_log`; it is looked again",
+    )
 }
 
 type Contradiction = (&'static str, &'static str);

@@ -399,7 +399,8 @@ fn what_landed_in_quarantine_is_forgotten_with_its_batch() {
     assert!(matches!(machine.on(landed), Action::Commit { .. }));
     machine.on(Event::Committed(CommitAnswer::Conflict));
     // Somebody removed the quarantine table meanwhile.
-    assert_eq!(machine.on(Event::Reread { table: v3, quarantine: None }), Action::Abandon { seq: 4 });
+    assert_eq!(machine.on(Event::Reread { table: v3, quarantine: None }), Action::CheckStaged { seq: 4 });
+    assert_eq!(machine.on(Event::Intact(false)), Action::Abandon { seq: 4 });
     machine.on(Event::Closed);
     assert!(
         matches!(claim(&mut machine, 2), Action::CommitQuarantine { .. }),

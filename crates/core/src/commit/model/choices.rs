@@ -253,6 +253,12 @@ impl World {
         // What is in it, and what should be.
         self.dropped = self.dropped() | self.quarantine.take().map_or(0, |table| table.rows().0);
         self.dropped |= self.ledgers.iter().fold(0, |rows, ledger| rows | ledger.account.quarantine);
+        // The data files that were written for it go with it.
+        let open = self.ledgers.iter().flat_map(|ledger| ledger.open.iter().chain(&ledger.ahead));
+        let staged = open.filter_map(|batch| batch.staged.as_ref());
+        let written = staged.chain(self.processes.iter().filter_map(|process| process.plan.as_ref()));
+        let files = written.flat_map(|staged| &staged.quarantine.add);
+        self.lost = files.fold(self.lost, |lost, file| lost | 1 << file.path);
         // What is on its way to it finds no place any more, even if a new one is made there.
         self.late.retain(|put| put.which != Which::Quarantine);
         let prepared = self.processes.iter_mut().filter_map(|process| process.put.as_mut());

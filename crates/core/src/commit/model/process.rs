@@ -29,7 +29,7 @@ pub(super) struct Process {
     /// The batch of a process without a ledger.
     pub(super) remembered: Option<Batch>,
     /// What it found in the open batch's files.
-    plan: Option<Staged>,
+    pub(super) plan: Option<Staged>,
     pub(super) decoding_ahead: bool,
 }
 
