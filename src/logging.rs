@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::settings::{Log, LogFormat};
 
 /// Starts logging for the whole process. `RUST_LOG` overrides the configured level, library by library, but for what
-/// [`may_be_read`] holds back. A second call changes nothing.
+/// `may_be_read` holds back. A second call changes nothing.
 pub fn start(log: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(log.level)));
     let builder = tracing_subscriber::fmt()
