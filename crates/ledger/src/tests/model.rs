@@ -291,7 +291,7 @@ impl Model {
                 if revised.is_some() { self.revise_file(n, end) } else { self.end_file(n, end) }
             }
         }
-        for n in open {
+        for &n in &open {
             let object = self.objects[n].clone();
             let unread = ["claimed", "pending"].contains(&object.state);
             let newer = self.objects.iter().any(|other| {
@@ -299,7 +299,11 @@ impl Model {
             });
             if unread && newer {
                 set(&mut self.objects[n], "gone", Some("superseded"));
-            } else if object.state == "claimed" {
+            }
+        }
+        // Only then: two versions of a key that were claimed together both come back.
+        for n in open {
+            if self.objects[n].state == "claimed" {
                 self.objects[n].state = "pending";
                 self.objects[n].reclaimed = true;
             }

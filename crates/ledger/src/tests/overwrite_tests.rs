@@ -162,3 +162,17 @@ fn guard_and_scan_may_both_have_paused_it() {
     assert_eq!(house.finish_scan(1_002), None);
     assert_eq!(count(&house, "pending"), 151);
 }
+
+#[test]
+fn two_versions_of_a_key_that_were_claimed_together_both_come_back() {
+    let mut house = House::new();
+    house.page(&[object("a", "2", 2)]);
+    let batch = house.claim_all(1_000);
+    house.page(&[object("a", "1", 1)]);
+    house.commit(&batch, |_| Some(failed()), 1_001);
+    assert_eq!(house.retry(&connector_core::ports::Retry::Failed), 1);
+    let both = house.claim_all(1_002);
+    assert_eq!(both.files.len(), 2);
+    house.abandon(&both);
+    assert_eq!((house.state("a 1"), house.state("a 2")), ("pending".into(), "pending".into()));
+}
